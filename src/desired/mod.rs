@@ -1,0 +1,2 @@
+//! From text and packs to a Desired tree. Pure: files are read, and git is asked, by the floors above.
+

@@ -1,0 +1,341 @@
+//! Effects on one deployment's root.
+//!
+//! The port is coarse: look at everything, read one file, apply one plan. The transaction runs whole,
+//! next to the files, so that its promises do not depend on who called it or over what. Every
+//! implementation answers to one contract suite.
+//!
+//! ```text
+//! observe ─► Observation { record, actual }          no write, ever
+//! recover ─► finish or undo an interrupted switch    under the lock
+//! apply   ─► lock · recover · fence · stage · journal · switch · look · commit | undo
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::plan::{Action, Obstacle, Plan, Purpose};
+use crate::model::record::{Record, RecordError};
+use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, PackName, RecordDigest, TreePath};
+
+/// Whether the stat cache may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A file whose inode, size, mtime and ctime are as cached is not read.
+    StatCache,
+    /// Every byte is hashed anew.
+    Nothing,
+}
+
+/// What to look at. The host adds every path of its record.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// The fleet that asks; a state directory of another one is refused.
+    pub fleet: FleetName,
+    /// The deployment that is looked at; likewise.
+    pub deployment: DeploymentName,
+    /// Paths that are desired.
+    pub paths: BTreeSet<TreePath>,
+    /// Directories whose unmanaged entries are to be listed; empty: none. `None` is the root.
+    pub list: Vec<Option<TreePath>>,
+    /// Whether the stat cache may be believed.
+    pub trust: Trust,
+    /// The VERSION file, to be read along (at most 1 MiB).
+    pub version_file: Option<TreePath>,
+}
+
+/// What lies at a path that is not absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A file or link.
+    Entry(Entry),
+    /// Anything else.
+    Obstacle(Obstacle),
+}
+
+/// What is there. A path that was looked at and is not in `paths` is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// What lies at each path that was looked at and is not absent.
+    pub paths: BTreeMap<TreePath, Seen>,
+    /// Those ancestors of the looked-at paths that exist as directories.
+    pub directories: BTreeSet<TreePath>,
+    /// Entries of the listed directories that were not looked at, sorted; directories that hold no
+    /// looked-at path are given once, with a trailing `/`. Names that are not UTF-8 are shown escaped.
+    pub unmanaged: Vec<String>,
+    /// Files whose bytes were read (not known from the stat cache).
+    pub hashed: u64,
+}
+
+/// An interrupted switch that waits for recovery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The generation that was being made.
+    pub generation: u64,
+}
+
+/// What a look found.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The record; `None` if packfleet never committed here.
+    pub record: Option<Record>,
+    /// Digest of the record's bytes.
+    pub digest: Option<RecordDigest>,
+    /// What is there.
+    pub actual: Actual,
+    /// A switch was interrupted: the tree may be half old, half new until the next apply.
+    pub interrupted: Option<Interrupted>,
+    /// The VERSION file's bytes, if it was asked for and is a regular file.
+    pub version_file: Option<Vec<u8>>,
+}
+
+/// Where bytes come from while a plan is carried out.
+pub trait Blobs: Sync {
+    /// The bytes with this digest (for a link: its text). The caller verifies.
+    fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError>;
+}
+
+/// Bytes that a plan needs and that are not to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("the bytes of {content} are not to be had: {why}")]
+pub struct BlobError {
+    /// Which.
+    pub content: Content,
+    /// What the store said.
+    pub why: String,
+}
+
+/// What one commit needs beside its plan.
+#[derive(Debug, Clone)]
+pub struct Commit<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// The time that VERSION, log and history show.
+    pub now: Timestamp,
+    /// The new VERSION file, whole; `None`: leave whatever is there.
+    pub version_file: Option<(TreePath, Vec<u8>)>,
+    /// The line for the sync log, without line end, generation or checksum; `None`: no log.
+    pub sync_log: Option<(TreePath, String)>,
+    /// Generations to keep for rollback, this one included; at least 1.
+    pub keep_generations: u32,
+}
+
+/// How carrying out a plan ended, when it was not an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// Committed, durable.
+    Done {
+        /// The new generation.
+        generation: u64,
+        /// Edits saved on the way: planned ones, and those of late writers.
+        saved: Vec<EditId>,
+    },
+    /// The tree moved between plan and switch: everything was taken back, newer local bytes are live.
+    Moved {
+        /// The first path at which something else came out.
+        path: TreePath,
+        /// What that was, in words.
+        found: String,
+    },
+}
+
+/// How recovery ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovery {
+    /// There was nothing to recover.
+    Nothing,
+    /// The switch was finished.
+    Forward {
+        /// The generation that is now there.
+        generation: u64,
+    },
+    /// The switch was undone.
+    Back {
+        /// The generation that stays.
+        generation: u64,
+        /// Edits saved on the way.
+        saved: Vec<EditId>,
+    },
+}
+
+/// The number of a saved edit on its host.
+pub type EditId = u64;
+
+/// Bytes of a person that packfleet took out of the tree and keeps until they are captured or dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedEdit {
+    /// Its number; never reused on a host.
+    pub id: EditId,
+    /// Where it lay.
+    pub path: TreePath,
+    /// The pack that owns the path, if one does.
+    pub pack: Option<PackName>,
+    /// What it is.
+    pub entry: Entry,
+    /// Why it was taken out: `revert`, `resolve`, `rollback`, `late write`, `undo`.
+    pub reason: String,
+    /// The generation that took it out.
+    pub generation: u64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// One line of the history: what one generation did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryLine {
+    /// Its number.
+    pub generation: u64,
+    /// When.
+    pub time: Timestamp,
+    /// Why.
+    pub purpose: Purpose,
+    /// Versions afterwards, by pack.
+    pub packs: BTreeMap<PackName, String>,
+    /// Files created, replaced, removed.
+    pub created: u64,
+    /// Files replaced.
+    pub replaced: u64,
+    /// Files removed.
+    pub removed: u64,
+    /// Holds that the plan had.
+    pub held: u64,
+}
+
+/// A generation that can still be rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// Its number.
+    pub number: u64,
+    /// What it did, with `before` and `after` of each path; the bytes that came out are its backup.
+    pub actions: Vec<Action>,
+    /// The record that stood before it; `None` before the first.
+    pub previous: Option<Record>,
+}
+
+/// A deployment root and packfleet's state in it.
+///
+/// Guarantees of every implementation: nothing outside the root is read or written; no link in it is
+/// followed; `observe`, `read` and the listings write nothing; an `apply` that returns an error before
+/// its commit point left the tree as it was.
+pub trait Host: Send + Sync {
+    /// The root, as the operator wrote it.
+    fn root(&self) -> &HostPath;
+
+    /// Looks. Never waits for a lock, never writes.
+    fn observe(&self, look: &Look) -> Result<Observation, HostError>;
+
+    /// The bytes at a path, if they still have the digest that was observed. Links give their text.
+    fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError>;
+
+    /// Bytes that the state directory keeps: object store, backups of generations, saved edits.
+    fn kept(&self, content: Content) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Finishes or undoes an interrupted switch, under the lock.
+    fn recover(&self, look: &Look) -> Result<Recovery, HostError>;
+
+    /// Carries out a plan, under the lock; see the module page.
+    fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError>;
+
+    /// What was done here, oldest first.
+    fn history(&self) -> Result<Vec<HistoryLine>, HostError>;
+
+    /// Generations that can be rolled back, newest first. One whose backup is damaged ends the list.
+    fn generations(&self) -> Result<Vec<Generation>, HostError>;
+
+    /// Saved edits, oldest first.
+    fn edits(&self) -> Result<Vec<SavedEdit>, HostError>;
+
+    /// Drops saved edits by number, under the lock; an unknown number is an error and drops nothing.
+    fn drop_edits(&self, ids: &[EditId]) -> Result<(), HostError>;
+}
+
+/// A failed effect on a host. Each names what was being done to what; the cause is the source.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The root is not what it must be.
+    #[error("root {root}: {why}")]
+    Root {
+        /// The root.
+        root: HostPath,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The state directory cannot be trusted.
+    #[error("state directory {root}/.packfleet is refused: {why}")]
+    State {
+        /// The root.
+        root: HostPath,
+        /// Why.
+        why: String,
+    },
+    /// Another run holds the lock.
+    #[error("{root} is locked by {by}")]
+    Locked {
+        /// The root.
+        root: HostPath,
+        /// Who, as far as the lock file says.
+        by: String,
+    },
+    /// The record or journal does not decode.
+    #[error("{what} of {root}")]
+    Damaged {
+        /// Which file.
+        what: &'static str,
+        /// The root.
+        root: HostPath,
+        /// What is wrong.
+        #[source]
+        source: RecordError,
+    },
+    /// The plan was made for another state of this host.
+    #[error("{root} moved on since the plan was made: planned from generation {planned}, found {found}")]
+    Stale {
+        /// The root.
+        root: HostPath,
+        /// The plan's generation.
+        planned: u64,
+        /// The host's.
+        found: u64,
+    },
+    /// A path cannot be switched as promised (owner, mode, mount, immutable, …): found before the
+    /// commit point, nothing was touched.
+    #[error("{path}: {why}")]
+    Unfit {
+        /// Which path.
+        path: TreePath,
+        /// Why.
+        why: String,
+    },
+    /// A system call failed.
+    #[error("cannot {operation} {path}")]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// To what, relative to the root where it lies beneath it.
+        path: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Bytes changed between look and read.
+    #[error("{path} changed while it was looked at")]
+    Changed {
+        /// Which path.
+        path: TreePath,
+    },
+    /// Bytes that the plan needs are not to be had.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// No such saved edit.
+    #[error("there is no saved edit {0} on this host")]
+    NoEdit(EditId),
+    /// The switch is past its commit point and could not finish; the next apply goes on with it.
+    #[error("the switch to generation {generation} is past its commit point and could not finish: {why}")]
+    Pending {
+        /// The generation that was being made.
+        generation: u64,
+        /// What stopped it.
+        why: String,
+    },
+}

@@ -1,0 +1,254 @@
+//! The validated fleet: what `fleet.toml` means once every reference in it has been followed.
+//!
+//! Profiles, ranges, includes and selectors of dependencies are gone here: each deployment stands by
+//! itself. Paths of the fleet repository have been resolved against the fleet file's directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use super::pack::{Pack, Requirement};
+use super::{DeploymentName, FleetName, HostPath, OverlayName, PackName, SourceName, TreePath};
+
+/// What to do with a file that someone changed on the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Changed {
+    /// Keep the edit, merge it into upgrades, hold what conflicts.
+    #[default]
+    Merge,
+    /// Never touch an edited file.
+    Keep,
+    /// Put what is desired; the edit is saved first.
+    Revert,
+}
+
+/// What to do with a file that someone deleted on the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deleted {
+    /// Put it back.
+    #[default]
+    Restore,
+    /// Leave it away.
+    Keep,
+}
+
+/// The policy for undeclared edits of one pack on one deployment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edits {
+    /// For changed files.
+    pub changed: Changed,
+    /// For deleted files.
+    pub deleted: Deleted,
+}
+
+/// How large a change may be before it needs consent; percent of a pack's recorded files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// Deletions; up to 3 files never count.
+    pub max_delete: u8,
+    /// All writes.
+    pub max_change: u8,
+    /// Moves that may exceed the budget.
+    pub consent: Vec<Consent>,
+}
+
+/// `pack@from..to`: a move between two versions (labels or commit prefixes) that may exceed the budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The pack that moves.
+    pub pack: PackName,
+    /// From which version.
+    pub from: String,
+    /// To which version.
+    pub to: String,
+}
+
+/// What a pack may ask of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries of a pack's tree.
+    pub entries: u64,
+    /// Bytes of a pack's tree.
+    pub bytes: u64,
+    /// Components of a path.
+    pub depth: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 200_000, bytes: 2 << 30, depth: 256 }
+    }
+}
+
+/// A URL that may carry a password. `Display` and `Debug` mask it; [`Url::expose`] does not.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Url(String);
+
+impl Url {
+    /// Wraps the text; the validator has checked that it is no option (`-…`).
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text with its password, for git alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return f.write_str(&self.0);
+        };
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        match authority.rsplit_once('@') {
+            None => f.write_str(&self.0),
+            Some((user, host)) if !user.contains(':') && scheme == "ssh" => {
+                write!(f, "{scheme}://{user}@{host}{tail}")
+            }
+            Some((_, host)) => write!(f, "{scheme}://***@{host}{tail}"),
+        }
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+/// Where packs come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A git repository: anything libgit2 fetches, or an absolute path.
+    Git {
+        /// Where it is fetched from.
+        url: Url,
+    },
+    /// A plain directory, absolute: for a pack under development.
+    Directory(Utf8PathBuf),
+}
+
+/// How a deployment's files are reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostAddress {
+    /// This machine.
+    Local,
+}
+
+impl fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+/// Whether packfleet may write there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Converge it.
+    #[default]
+    Converge,
+    /// Report only.
+    Observe,
+}
+
+/// Whether the deployment should exist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum State {
+    /// It should.
+    #[default]
+    Present,
+    /// Remove what packfleet installed, edits kept.
+    Absent,
+}
+
+/// One pack on one deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// Which version.
+    pub requirement: Requirement,
+    /// Not held by a lock file.
+    pub follow: bool,
+    /// Applied in this order.
+    pub overlays: Vec<OverlayName>,
+    /// Shown in the VERSION file.
+    pub features: Vec<String>,
+    /// The nearest of the fleet's, the pack's and the deployment's policy.
+    pub edits: Edits,
+}
+
+/// One named place with a host, a root directory and some packs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its name.
+    pub name: DeploymentName,
+    /// How its files are reached.
+    pub host: HostAddress,
+    /// The directory beneath which everything lies.
+    pub root: HostPath,
+    /// Shown in the VERSION file.
+    pub location: Option<String>,
+    /// What selectors `label:X` match.
+    pub labels: BTreeSet<String>,
+    /// Converge or observe.
+    pub mode: Mode,
+    /// Present or absent.
+    pub state: State,
+    /// Deployments that must hold this fleet's packs first; no cycle.
+    pub depends_on: BTreeSet<DeploymentName>,
+    /// Its packs. Empty when `state` is absent.
+    pub packs: BTreeMap<PackName, Assignment>,
+    /// The deployment's own policy over the fleet's, for packs that are recorded but no longer declared.
+    pub edits: Edits,
+}
+
+/// Everything that `fleet.toml` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    /// Its name.
+    pub name: FleetName,
+    /// The directory of the fleet file, absolute; `overlays/` lies in it.
+    pub directory: Utf8PathBuf,
+    /// JSON under each root; `None` for no such file.
+    pub version_file: Option<TreePath>,
+    /// One line per sync under each root; `None` for no such file.
+    pub sync_log: Option<TreePath>,
+    /// How many generations can be rolled back to.
+    pub keep_generations: u32,
+    /// How large a change may be.
+    pub budget: Budget,
+    /// What a pack may ask of a host.
+    pub limits: Limits,
+    /// Where packs come from.
+    pub sources: BTreeMap<SourceName, Source>,
+    /// All packs.
+    pub packs: BTreeMap<PackName, Pack>,
+    /// All deployments.
+    pub deployments: BTreeMap<DeploymentName, Deployment>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_print_masked() {
+        for (url, shown) in [
+            ("https://bob:hunter2@example.org/x.git", "https://***@example.org/x.git"),
+            ("https://token@example.org/x.git", "https://***@example.org/x.git"),
+            ("ssh://git@example.org/x.git", "ssh://git@example.org/x.git"),
+            ("git@example.org:x.git", "git@example.org:x.git"),
+            ("https://example.org/a@b", "https://example.org/a@b"),
+        ] {
+            assert_eq!(Url::new(url).to_string(), shown);
+            assert!(!format!("{:?}", Url::new(url)).contains("hunter2"));
+        }
+    }
+}

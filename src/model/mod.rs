@@ -1,0 +1,21 @@
+//! The nouns: names, paths, digests, trees, packs, the fleet, the record and the plan.
+//!
+//! Everything here is a plain value without effects: no clock, no environment, no file system. A value
+//! that exists is valid, because each type has one fallible constructor and no public field that could
+//! break it. Deliberately absent: how any of these is read, written or decided; that is the business
+//! of the floors above.
+
+pub mod desired;
+pub mod digest;
+pub mod fleet;
+pub mod name;
+pub mod pack;
+pub mod path;
+pub mod plan;
+pub mod record;
+pub mod tree;
+
+pub use digest::{Content, DesiredDigest, PlanId, RecordDigest, TreeDigest};
+pub use name::{DeploymentName, FleetName, OverlayName, PackName, SourceName};
+pub use path::{HostPath, PathError, TreePath};
+pub use tree::{Entry, Kind, Tree};

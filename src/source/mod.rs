@@ -1,0 +1,126 @@
+//! Effects on git: where packs come from.
+//!
+//! A source answers three questions: which refs there are, which commit one means, and what lies in a
+//! directory of a commit. Trees are read by blob id from a full bare mirror, never from a checkout, so
+//! that no attribute smudges a byte. A plain directory answers the same questions without commits.
+
+use crate::model::fleet::Limits;
+use crate::model::pack::CommitId;
+use crate::model::{Content, Kind, TreePath};
+
+/// A ref with the commit it leads to (annotated tags peeled).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ref {
+    /// Short name: `v1.2.0`, `main`.
+    pub name: String,
+    /// The commit; `None` if a tag leads to something else.
+    pub commit: Option<CommitId>,
+}
+
+/// What a source offers right now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refs {
+    /// Tags, sorted by name.
+    pub tags: Vec<Ref>,
+    /// Branches, sorted by name.
+    pub branches: Vec<Ref>,
+}
+
+/// One file or link of a pack, before overlays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackEntry {
+    /// In the pack's coordinates.
+    pub path: TreePath,
+    /// File, executable or link.
+    pub kind: Kind,
+    /// Digest of its bytes.
+    pub content: Content,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A pack's tree as the source holds it: valid, within limits, sorted by path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackTree {
+    /// The directory where it was found: `dir` or one of the aliases; `None` is the whole source.
+    pub dir: Option<TreePath>,
+    /// Its entries, in byte order of their paths.
+    pub entries: Vec<PackEntry>,
+}
+
+/// A place that holds packs. All calls block.
+pub trait PackSource: Send + Sync {
+    /// Asks the origin which refs there are (once per run; later calls answer from memory), and brings
+    /// in what is new. An origin that cannot be reached is an error; the mirror stays as it was.
+    fn refresh(&self) -> Result<Refs, SourceError>;
+
+    /// The refs as the mirror knows them, without asking the origin.
+    fn known(&self) -> Result<Refs, SourceError>;
+
+    /// The full id of a commit given by a full or abbreviated id. Ambiguous or unknown ids are errors.
+    fn commit(&self, rev: &str) -> Result<CommitId, SourceError>;
+
+    /// The tree of the first of `dirs` that exists in the commit. `None` for a plain directory's commit.
+    /// Every rule for hostile packs is checked here, case clashes only where `distinct` is false.
+    fn tree(
+        &self,
+        commit: Option<&CommitId>,
+        dirs: &[Option<TreePath>],
+        rules: &TreeRules,
+    ) -> Result<PackTree, SourceError>;
+
+    /// Bytes of a file of a pack tree that this source gave before, in this run or an earlier one.
+    fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError>;
+
+    /// Keeps commits reachable in the mirror, whatever the origin does. Nothing is ever dropped here.
+    fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError>;
+}
+
+/// What a pack's tree must obey.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeRules {
+    /// Size limits.
+    pub limits: Limits,
+    /// Whether two names may differ in letter case only.
+    pub distinct: bool,
+}
+
+/// A failed question to a source. Texts from the pack are shown escaped.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The origin did not answer or refused; transient.
+    #[error("cannot reach {url}")]
+    Unreachable {
+        /// Masked.
+        url: String,
+        /// What git said.
+        #[source]
+        source: git2::Error,
+    },
+    /// The mirror or directory cannot be read.
+    #[error("cannot read {what}")]
+    Read {
+        /// What was being read.
+        what: String,
+        /// What git said.
+        #[source]
+        source: git2::Error,
+    },
+    /// A file of a plain directory, or of the cache, cannot be read or written.
+    #[error("cannot {operation} {path}")]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// To what.
+        path: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No such ref or commit, or an ambiguous one.
+    #[error("{0}")]
+    Unknown(String),
+    /// The pack breaks a rule; the text names the entry, escaped.
+    #[error("pack refused: {0}")]
+    Refused(String),
+}
