@@ -5,6 +5,7 @@
 //! break it. Deliberately absent: how any of these is read, written or decided; that is the business
 //! of the floors above.
 
+pub mod actual;
 pub mod desired;
 pub mod digest;
 pub mod fleet;
