@@ -9,6 +9,7 @@ pub mod actual;
 pub mod desired;
 pub mod digest;
 pub mod fleet;
+pub mod host_owned;
 pub mod name;
 pub mod pack;
 pub mod path;
