@@ -1,2 +1,5 @@
 //! From text and packs to a Desired tree. Pure: files are read, and git is asked, by the floors above.
 
+pub mod choose;
+pub mod overlay;
+pub mod render;

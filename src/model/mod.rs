@@ -10,6 +10,7 @@ pub mod desired;
 pub mod digest;
 pub mod fleet;
 pub mod host_owned;
+pub mod link;
 pub mod name;
 pub mod pack;
 pub mod path;

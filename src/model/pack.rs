@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PackName, SourceName, TreeDigest, TreePath};
+use super::{Content, Kind, PackName, SourceName, TreeDigest, TreePath};
 
 /// A full commit id: 40 or 64 lower-case hexadecimal digits. A short id is not one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -228,6 +228,48 @@ pub struct Pin {
     pub commit: Option<CommitId>,
     /// Digest of the pack's tree, before overlays, in the pack's coordinates.
     pub tree: TreeDigest,
+}
+
+/// A ref with the commit it leads to (annotated tags peeled).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ref {
+    /// Short name: `v1.2.0`, `main`.
+    pub name: String,
+    /// The commit; `None` if a tag leads to something else.
+    pub commit: Option<CommitId>,
+}
+
+/// What a source offers right now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refs {
+    /// Tags, sorted by name.
+    pub tags: Vec<Ref>,
+    /// Branches, sorted by name.
+    pub branches: Vec<Ref>,
+}
+
+/// One file or link of a pack, before overlays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackEntry {
+    /// In the pack's coordinates.
+    pub path: TreePath,
+    /// File, executable or link.
+    pub kind: Kind,
+    /// Digest of its bytes.
+    pub content: Content,
+    /// Size in bytes.
+    pub size: u64,
+    /// The text of a link, which is also its content; `None` for files.
+    pub link: Option<Box<str>>,
+}
+
+/// A pack's tree as the source holds it: valid, within limits, sorted by path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackTree {
+    /// The directory where it was found: `dir` or one of the aliases; `None` is the whole source.
+    pub dir: Option<TreePath>,
+    /// Its entries, in byte order of their paths.
+    pub entries: Vec<PackEntry>,
 }
 
 #[cfg(test)]

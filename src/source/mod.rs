@@ -4,49 +4,20 @@
 //! directory of a commit. Trees are read by blob id from a full bare mirror, never from a checkout, so
 //! that no attribute smudges a byte. A plain directory answers the same questions without commits.
 
+pub mod directory;
+pub mod git;
+pub mod memory;
+pub mod objects;
+
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;
-use crate::model::{Content, Kind, TreePath};
+pub use crate::model::pack::{PackEntry, PackTree, Ref, Refs};
+use crate::model::{Content, TreePath};
 
-/// A ref with the commit it leads to (annotated tags peeled).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ref {
-    /// Short name: `v1.2.0`, `main`.
-    pub name: String,
-    /// The commit; `None` if a tag leads to something else.
-    pub commit: Option<CommitId>,
-}
-
-/// What a source offers right now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refs {
-    /// Tags, sorted by name.
-    pub tags: Vec<Ref>,
-    /// Branches, sorted by name.
-    pub branches: Vec<Ref>,
-}
-
-/// One file or link of a pack, before overlays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackEntry {
-    /// In the pack's coordinates.
-    pub path: TreePath,
-    /// File, executable or link.
-    pub kind: Kind,
-    /// Digest of its bytes.
-    pub content: Content,
-    /// Size in bytes.
-    pub size: u64,
-}
-
-/// A pack's tree as the source holds it: valid, within limits, sorted by path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackTree {
-    /// The directory where it was found: `dir` or one of the aliases; `None` is the whole source.
-    pub dir: Option<TreePath>,
-    /// Its entries, in byte order of their paths.
-    pub entries: Vec<PackEntry>,
-}
+pub use directory::DirectorySource;
+pub use git::GitSource;
+pub use memory::MemorySource;
+pub use objects::ObjectStore;
 
 /// A place that holds packs. All calls block.
 pub trait PackSource: Send + Sync {

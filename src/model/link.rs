@@ -1,0 +1,1 @@
+//! Where symbolic links lead, as a computation on text.
