@@ -166,9 +166,10 @@ pub fn one_unsafe_module(file: &SourceFile) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rule;
 
     /// One bad line each: how many complaints about it, in which file.
-    fn check(rule: fn(&SourceFile) -> Vec<String>, cases: &[(&str, &str, usize)]) {
+    fn check(rule: Rule, cases: &[(&str, &str, usize)]) {
         for (path, text, expected) in cases {
             let complaints = rule(&SourceFile::new(path, text));
             assert_eq!(complaints.len(), *expected, "{path}: {text}\n{complaints:?}");

@@ -128,8 +128,9 @@ pub fn size_report(mut sizes: Vec<(usize, &str)>) -> SizeReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rule;
 
-    fn complaints(rule: fn(&SourceFile) -> Vec<String>, path: &str, text: &str) -> usize {
+    fn complaints(rule: Rule, path: &str, text: &str) -> usize {
         rule(&SourceFile::new(path, text)).len()
     }
 
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn forbidden_words_are_seen() {
-        let rules: [(fn(&SourceFile) -> Vec<String>, &str, usize); 16] = [
+        let cases: [(Rule, &str, usize); 16] = [
             (no_allow, "#[allow(dead_code)] fn f() {}", 1),
             (no_allow, "#![allow(dead_code)]", 1),
             (no_allow, "#[expect(dead_code, reason = \"x\")]", 0),
@@ -191,7 +192,7 @@ mod tests {
             (no_unwrap, "#[cfg(test)] mod tests { fn f() { g().unwrap() } }", 0),
             (ordered_maps, "#[cfg(test)] mod tests { use std::collections::HashMap; }", 0),
         ];
-        for (rule, text, expected) in rules {
+        for (rule, text, expected) in cases {
             assert_eq!(complaints(rule, "src/plan/a.rs", text), expected, "{text}");
         }
     }

@@ -130,7 +130,9 @@ pub fn mark_test_modules(files: &mut [SourceFile]) {
     let declared: Vec<Vec<String>> = files
         .iter()
         .filter_map(|file| Some((file.module.as_ref()?, &file.test_modules)))
-        .flat_map(|(module, names)| names.iter().map(|name| [module.as_slice(), &[name.clone()]].concat()))
+        .flat_map(|(module, names)| {
+            names.iter().map(|name| [module.as_slice(), std::slice::from_ref(name)].concat())
+        })
         .collect();
     for file in files {
         let Some(module) = &file.module else { continue };
