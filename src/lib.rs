@@ -4,4 +4,5 @@ pub mod desired;
 pub mod host;
 pub mod merge;
 pub mod model;
+pub mod plan;
 pub mod source;

@@ -32,7 +32,7 @@ pub struct DesiredPack {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
     /// Resolved and rendered.
-    Pinned(DesiredPack),
+    Pinned(Box<DesiredPack>),
     /// It could not be: what is recorded stays desired, and this says why.
     Held(HoldCause),
 }

@@ -1,0 +1,22 @@
+//! Three trees to one plan. Pure: what is there, what was left there and what should be there go in,
+//! the immutable decision comes out.
+//!
+//! ```text
+//! Record + Actual + Desired ─ drift ─► Drift      one Standing per path, holds of whole packs
+//!                             asks  ─► the few merges that need bytes (read by the engine)
+//!                             planner: verdict per path ─ spread holds ─ audit budget ─ order ─► Plan
+//! ```
+//!
+//! Every policy lives here and only here; the executor has no opinion. Rollback is a plan too.
+
+pub mod audit;
+pub mod drift;
+pub mod holds;
+pub mod order;
+pub mod planner;
+pub mod standing;
+pub mod verdict;
+
+pub use drift::{Drift, Judged, judge};
+pub use planner::{Question, plan};
+pub use standing::Standing;
