@@ -2,4 +2,8 @@
 
 pub mod choose;
 pub mod overlay;
+pub mod problem;
 pub mod render;
+pub mod selector;
+
+mod suggest;
