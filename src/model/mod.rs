@@ -16,6 +16,7 @@ pub mod pack;
 pub mod path;
 pub mod plan;
 pub mod record;
+pub mod shape;
 pub mod tree;
 
 pub use digest::{Content, DesiredDigest, PlanId, RecordDigest, TreeDigest};
