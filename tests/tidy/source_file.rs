@@ -24,6 +24,8 @@ pub struct SourceFile {
     pub test: bool,
     test_lines: Vec<RangeInclusive<usize>>,
     test_modules: Vec<String>,
+    /// Files that `#[path = "…"]` at a test module names.
+    test_files: Vec<String>,
 }
 
 /// A path such as `crate::model::plan`, written out or as a leaf of a `use` tree.
@@ -68,6 +70,7 @@ impl SourceFile {
             test,
             test_lines: Vec::new(),
             test_modules: Vec::new(),
+            test_files: Vec::new(),
         };
         file.split_product();
         file
@@ -82,7 +85,10 @@ impl SourceFile {
                     && keyword.text == "mod"
                     && semicolon.text == ";"
                 {
-                    self.test_modules.push(name.text.clone());
+                    match self.path_attribute(self.tokens[at].line, name.line) {
+                        Some(file) => self.test_files.push(file),
+                        None => self.test_modules.push(name.text.clone()),
+                    }
                 }
                 at = end;
             } else {
@@ -90,6 +96,15 @@ impl SourceFile {
                 at += 1;
             }
         }
+    }
+
+    /// The file that a `#[path = "…"]` between two lines names. Literals are blank among the tokens, so that
+    /// this one is read from the text.
+    fn path_attribute(&self, first: usize, last: usize) -> Option<String> {
+        let mut lines = self.text.lines().skip(first - 1).take(last + 1 - first);
+        let name = lines.find_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"))?;
+        let directory = self.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        Some(format!("{directory}/{name}"))
     }
 
     /// Lines that are not part of a test item.
@@ -134,7 +149,9 @@ pub fn mark_test_modules(files: &mut [SourceFile]) {
             names.iter().map(|name| [module.as_slice(), std::slice::from_ref(name)].concat())
         })
         .collect();
+    let named: Vec<String> = files.iter().flat_map(|file| file.test_files.clone()).collect();
     for file in files {
+        file.test |= named.contains(&file.path);
         let Some(module) = &file.module else { continue };
         file.test |= declared.iter().any(|prefix| module.starts_with(prefix));
     }
@@ -368,11 +385,16 @@ mod tests {
     fn declared_test_modules_are_test_with_all_below_them() {
         let mut files = vec![
             SourceFile::new("src/host/mod.rs", "#[cfg(test)]\nmod contract;\nmod scan;"),
+            SourceFile::new("src/host/wire.rs", "#[cfg(test)]\n#[path = \"wire_tests.rs\"]\nmod tests;"),
+            SourceFile::new("src/host/wire_tests.rs", "a::a();"),
             SourceFile::new("src/host/contract.rs", "a::a();"),
             SourceFile::new("src/host/contract/deep.rs", "a::a();"),
             SourceFile::new("src/host/scan.rs", "a::a();"),
         ];
         mark_test_modules(&mut files);
-        assert_eq!(files.iter().map(|file| file.test).collect::<Vec<_>>(), [false, true, true, false]);
+        assert_eq!(
+            files.iter().map(|file| file.test).collect::<Vec<_>>(),
+            [false, false, true, true, true, false]
+        );
     }
 }
