@@ -10,11 +10,23 @@
 //! apply   ─► lock · recover · fence · stage · journal · switch · look · commit | undo
 //! ```
 
+mod annals;
+mod beneath;
+mod cache;
+mod listing;
+mod local;
+mod memory;
+mod scan;
+mod sight;
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::local::LocalHost;
+pub use self::memory::MemoryHost;
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::{Record, RecordError};
@@ -72,6 +84,16 @@ pub struct Observation {
 pub trait Blobs: Sync {
     /// The bytes with this digest (for a link: its text). The caller verifies.
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError>;
+}
+
+/// Bytes from a store, checked against their digest.
+fn verified(blobs: &dyn Blobs, content: Content) -> Result<Vec<u8>, HostError> {
+    let bytes = blobs.bytes(content)?;
+    if Content::of(&bytes) == content {
+        return Ok(bytes);
+    }
+    let why = "the store gave bytes with another digest".into();
+    Err(HostError::Blob(BlobError { content, why }))
 }
 
 /// Bytes that a plan needs and that are not to be had.

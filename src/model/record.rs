@@ -125,13 +125,13 @@ pub struct Rejection {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Too short, wrong magic, or the checksum does not hold.
-    #[error("the record is damaged: {0}")]
+    #[error("it is damaged: {0}")]
     Damaged(&'static str),
     /// Written by another version.
-    #[error("the record has format {0}, this packfleet reads {FORMAT}")]
+    #[error("it has format {0}, this packfleet reads {FORMAT}")]
     Format(u32),
     /// The checksum holds, the content does not decode.
-    #[error("the record does not decode")]
+    #[error("its checksum holds, but it does not decode")]
     Decode(#[source] postcard::Error),
 }
 

@@ -1,0 +1,336 @@
+//! Access beneath a root: the one module that asks the kernel for anything in a deployment's tree.
+//!
+//! A root is opened once, following links in its own path; everything else is resolved beneath an open
+//! directory with `openat2` (`BENEATH`, `NO_SYMLINKS`, `NO_MAGICLINKS`, `NO_XDEV`) or is a single name
+//! in one. No path is ever joined to an absolute one, no mode of a live file is ever changed, and a
+//! file is opened without blocking, so that a FIFO cannot hold us up.
+//!
+//! Deliberately absent: any fallback for kernels or file systems without `openat2` or
+//! `RENAME_EXCHANGE`. Callers see `ENOSYS` and `EINVAL` and say so.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{
+    self, Access, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxAttributes,
+    StatxFlags,
+};
+use rustix::io::Errno;
+
+/// What an inode is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// A directory.
+    Directory,
+    /// A FIFO, socket or device, in words.
+    Special(&'static str),
+}
+
+/// What the kernel says of an inode. Times in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub node: Node,
+    /// Permission bits with set-uid, set-gid and sticky.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the inode.
+    pub ctime: i64,
+    /// Last change of the bytes.
+    pub mtime: i64,
+    /// Id of the mount (of the device, on kernels that do not tell).
+    pub mount: u64,
+    /// Immutable or append-only.
+    pub frozen: bool,
+}
+
+impl Stat {
+    fn new(statx: &Statx) -> Self {
+        let time = |t: fs::StatxTimestamp| {
+            t.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(t.tv_nsec))
+        };
+        let known = statx.stx_attributes & statx.stx_attributes_mask;
+        let mount = if StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::MNT_ID) {
+            statx.stx_mnt_id
+        } else {
+            u64::from(statx.stx_dev_major) << 32 | u64::from(statx.stx_dev_minor)
+        };
+        Self {
+            node: node(FileType::from_raw_mode(u32::from(statx.stx_mode))),
+            mode: u32::from(statx.stx_mode) & 0o7777,
+            uid: statx.stx_uid,
+            gid: statx.stx_gid,
+            inode: statx.stx_ino,
+            size: statx.stx_size,
+            ctime: time(statx.stx_ctime),
+            mtime: time(statx.stx_mtime),
+            mount,
+            frozen: known.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND),
+        }
+    }
+
+    /// Whether the owner may execute it.
+    pub fn exec(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+
+    /// The same inode with the same bytes, as far as the kernel's clock can tell.
+    pub fn unchanged(&self, other: &Stat) -> bool {
+        (self.inode, self.size, self.ctime, self.mtime) == (other.inode, other.size, other.ctime, other.mtime)
+    }
+}
+
+fn node(kind: FileType) -> Node {
+    match kind {
+        FileType::RegularFile => Node::File,
+        FileType::Symlink => Node::Link,
+        FileType::Directory => Node::Directory,
+        FileType::Fifo => Node::Special("FIFO"),
+        FileType::Socket => Node::Special("socket"),
+        FileType::CharacterDevice => Node::Special("character device"),
+        FileType::BlockDevice => Node::Special("block device"),
+        FileType::Unknown => Node::Special("something unknown"),
+    }
+}
+
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+const STATS: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+
+/// An open directory. Names that its methods take are single components, paths are relative.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+impl Dir {
+    /// Opens a root: the one place where links are followed, once.
+    pub fn root(path: &str) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(fs::open(path, flags, Mode::empty())?))
+    }
+
+    fn open2(&self, path: &str, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+        // The kernel answers EAGAIN when a rename races with a lookup; the lookup itself is harmless.
+        for _ in 0..64 {
+            let mode = Mode::from_raw_mode(mode);
+            match fs::openat2(&self.0, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, RESOLVE) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                answer => return Ok(answer?),
+            }
+        }
+        Err(Errno::AGAIN.into())
+    }
+
+    /// A directory beneath this one, for lookups.
+    pub fn dir(&self, path: &str) -> io::Result<Self> {
+        self.open2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Self)
+    }
+
+    /// This directory once more, open for reading (listing, syncing, attributes).
+    pub fn readable(&self) -> io::Result<File> {
+        self.open2(".", OFlags::RDONLY | OFlags::DIRECTORY, 0).map(File::from)
+    }
+
+    /// What lies at a name; `None` if nothing does.
+    pub fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
+        match fs::statx(&self.0, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, STATS) {
+            Ok(statx) => Ok(Some(Stat::new(&statx))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What this directory is.
+    pub fn stat_self(&self) -> io::Result<Stat> {
+        Ok(Stat::new(&fs::statx(&self.0, "", AtFlags::EMPTY_PATH, STATS)?))
+    }
+
+    /// Opens for reading whatever lies there; never blocks, never follows.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open2(name, flags, 0).map(File::from)
+    }
+
+    /// Creates a file that must not exist; readable and writable by its owner.
+    pub fn create(&self, name: &str) -> io::Result<File> {
+        self.open2(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600).map(File::from)
+    }
+
+    /// Opens a file for reading and writing, creating it if need be. For packfleet's own files.
+    pub fn open_or_create(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open2(name, flags, 0o600).map(File::from)
+    }
+
+    /// Opens an existing file for reading and for writing at its end.
+    pub fn append(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open2(name, flags, 0).map(File::from)
+    }
+
+    /// The text of a link.
+    pub fn link_text(&self, name: &str) -> io::Result<Vec<u8>> {
+        Ok(fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+    }
+
+    /// Makes a link with this text.
+    pub fn make_link(&self, text: &[u8], name: &str) -> io::Result<()> {
+        Ok(fs::symlinkat(text, &self.0, name)?)
+    }
+
+    /// Makes a directory that only its owner may enter.
+    pub fn make_dir(&self, name: &str) -> io::Result<()> {
+        Ok(fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o700))?)
+    }
+
+    /// Swaps two entries in one step.
+    pub fn exchange(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
+        Ok(fs::renameat_with(&self.0, name, &other.0, other_name, RenameFlags::EXCHANGE)?)
+    }
+
+    /// Moves an entry to a name at which nothing lies.
+    pub fn move_to(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
+        Ok(fs::renameat_with(&self.0, name, &other.0, other_name, RenameFlags::NOREPLACE)?)
+    }
+
+    /// Moves an entry over another one. For packfleet's own files.
+    pub fn replace(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
+        Ok(fs::renameat(&self.0, name, &other.0, other_name)?)
+    }
+
+    /// Removes a file or link.
+    pub fn unlink(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Removes an empty directory.
+    pub fn remove_dir(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Gives a link that is not live yet an owner and a group.
+    pub fn own_link(&self, name: &str, uid: u32, gid: u32) -> io::Result<()> {
+        let (uid, gid) = (rustix::process::Uid::from_raw(uid), rustix::process::Gid::from_raw(gid));
+        Ok(fs::chownat(&self.0, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Whether this process may make and remove entries here: `Err` says why not.
+    pub fn may_change(&self) -> io::Result<()> {
+        Ok(fs::accessat(&self.0, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+    }
+
+    /// Makes this directory's entries durable.
+    pub fn sync(&self) -> io::Result<()> {
+        self.readable()?.sync_all()
+    }
+
+    /// Makes the whole file system durable.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        Ok(fs::syncfs(self.readable()?.as_fd())?)
+    }
+
+    /// Free bytes and inodes of the file system, for this user.
+    pub fn free(&self) -> io::Result<(u64, u64)> {
+        let free = fs::fstatvfs(self.readable()?.as_fd())?;
+        Ok((free.f_bavail.saturating_mul(free.f_frsize), free.f_favail))
+    }
+
+    /// All names in it but `.` and `..`, in byte order, with what they are.
+    pub fn names(&self) -> io::Result<Vec<(Vec<u8>, Node)>> {
+        let mut names = Vec::new();
+        for entry in fs::Dir::new(self.readable()?)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    match fs::statx(&self.0, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE) {
+                        Ok(statx) => FileType::from_raw_mode(u32::from(statx.stx_mode)),
+                        Err(Errno::NOENT) => continue,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                kind => kind,
+            };
+            names.push((name.to_vec(), node(kind)));
+        }
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(names)
+    }
+}
+
+/// What an open file is.
+pub fn stat_file(file: &File) -> io::Result<Stat> {
+    Ok(Stat::new(&fs::statx(file.as_fd(), "", AtFlags::EMPTY_PATH, STATS)?))
+}
+
+/// Shows a name that may be anything: as it is, or escaped if it is not UTF-8 or holds a control character.
+pub fn shown(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => name.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_outside_is_reached() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        symlink(outside.path(), inside.path().join("door")).unwrap();
+        symlink(outside.path().join("secret"), inside.path().join("file")).unwrap();
+        let root = Dir::root(inside.path().to_str().unwrap()).unwrap();
+        let up = format!("../{}", outside.path().file_name().unwrap().to_str().unwrap());
+        for path in ["door", "..", up.as_str(), outside.path().to_str().unwrap()] {
+            assert!(root.dir(path).is_err(), "{path}");
+        }
+        assert!(root.open("file").is_err());
+        assert!(root.create("file").is_err());
+        assert!(root.open_or_create("file").is_err());
+        assert!(root.append("file").is_err());
+        assert_eq!(root.stat("file").unwrap().map(|stat| stat.node), Some(Node::Link));
+    }
+
+    #[test]
+    fn a_root_may_be_a_link() {
+        let real = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let link = other.path().join("root");
+        symlink(real.path(), &link).unwrap();
+        Dir::root(link.to_str().unwrap()).unwrap().create("x").unwrap();
+        assert!(real.path().join("x").exists());
+    }
+
+    #[test]
+    fn names_are_sorted_and_shown_escaped() {
+        use std::os::unix::ffi::OsStrExt;
+        let tree = tempfile::tempdir().unwrap();
+        for name in [b"b".as_slice(), b"a\xff", b"a\nb"] {
+            std::fs::write(tree.path().join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
+        }
+        let names = Dir::root(tree.path().to_str().unwrap()).unwrap().names().unwrap();
+        let names: Vec<_> = names.iter().map(|(name, _)| shown(name)).collect();
+        assert_eq!(names, ["a\\nb", "a\\xff", "b"]);
+    }
+}

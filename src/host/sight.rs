@@ -1,0 +1,228 @@
+//! What lies at one name of one directory: kind, exec bit and digest, or what else it is.
+//!
+//! ```text
+//! lstat ─► known to the stat cache ────────────────► entry
+//!     └──► open, never blocking ─► fstat ─► hash ─► fstat: the same? ─► entry
+//!                                                      └─ no: once more, then busy
+//! ```
+//! Files below 1 MiB are read whole, larger ones in pieces that are hashed on all cores. Never mapped:
+//! a file that is cut while it is mapped kills the reader.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use rustix::io::Errno;
+
+use super::beneath::{Dir, Node, Stat, stat_file};
+use crate::model::{Content, Entry, Kind};
+
+/// From this size on a file is hashed on all cores.
+const LARGE: u64 = 1 << 20;
+/// Bytes that are read at once from a large file.
+const PIECE: usize = 2 << 20;
+
+/// What lies at a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// A file or link.
+    Entry(Entry),
+    /// A directory.
+    Directory,
+    /// A FIFO, socket or device; not opened.
+    Special(&'static str),
+    /// Something on another mount.
+    Mount,
+    /// It changed while it was read, twice.
+    Busy,
+}
+
+impl Found {
+    /// The entry, if it is one.
+    pub fn entry(&self) -> Option<Entry> {
+        if let Self::Entry(entry) = self { Some(*entry) } else { None }
+    }
+
+    /// Whether this is exactly `expected`.
+    pub fn is(&self, expected: Option<Entry>) -> bool {
+        match expected {
+            None => *self == Self::Absent,
+            Some(entry) => *self == Self::Entry(entry),
+        }
+    }
+
+    /// In words, for "found …".
+    pub fn words(&self) -> String {
+        match self {
+            Self::Absent => "nothing".into(),
+            Self::Entry(entry) => match entry.kind {
+                Kind::File => format!("a file with content {}", entry.content.short()),
+                Kind::Exec => format!("an executable file with content {}", entry.content.short()),
+                Kind::Link => "a symbolic link with another text or in place of a file".into(),
+            },
+            Self::Directory => "a directory".into(),
+            Self::Special(what) => format!("a {what}"),
+            Self::Mount => "another mount".into(),
+            Self::Busy => "a file that is being written".into(),
+        }
+    }
+}
+
+/// One look: what was found, and what it was found by.
+#[derive(Debug)]
+pub struct Sight {
+    /// What lies there.
+    pub found: Found,
+    /// What the kernel said of it; `None` if nothing lies there.
+    pub stat: Option<Stat>,
+    /// The file, where its bytes were read.
+    pub file: Option<File>,
+}
+
+impl Sight {
+    fn bare(found: Found, stat: Option<Stat>) -> Self {
+        Self { found, stat, file: None }
+    }
+}
+
+/// Looks at names on one mount, with one buffer.
+#[derive(Debug)]
+pub struct Looker {
+    mount: u64,
+    buffer: Vec<u8>,
+}
+
+impl Looker {
+    /// For entries on the mount with this id; others are [`Found::Mount`].
+    pub fn new(mount: u64) -> Self {
+        Self { mount, buffer: Vec::new() }
+    }
+
+    /// The mount it looks at.
+    pub fn mount(&self) -> u64 {
+        self.mount
+    }
+
+    /// What lies at a name, every byte read.
+    pub fn look(&mut self, dir: &Dir, name: &str) -> io::Result<Sight> {
+        self.look_unless(dir, name, |_| None)
+    }
+
+    /// What lies at a name; a regular file whose digest `known` tells from its stat is not read.
+    /// An error means that it could not be read, which is not absence.
+    pub fn look_unless(
+        &mut self,
+        dir: &Dir,
+        name: &str,
+        known: impl Fn(&Stat) -> Option<Content>,
+    ) -> io::Result<Sight> {
+        for _ in 0..2 {
+            let Some(stat) = dir.stat(name)? else { return Ok(Sight::bare(Found::Absent, None)) };
+            if stat.mount != self.mount {
+                return Ok(Sight::bare(Found::Mount, Some(stat)));
+            }
+            match stat.node {
+                Node::Directory => return Ok(Sight::bare(Found::Directory, Some(stat))),
+                Node::Special(what) => return Ok(Sight::bare(Found::Special(what), Some(stat))),
+                Node::Link => match dir.link_text(name) {
+                    Ok(text) => {
+                        let entry = Entry::of(Kind::Link, &text);
+                        return Ok(Sight::bare(Found::Entry(entry), Some(stat)));
+                    }
+                    Err(error) if moved_on(&error) => continue,
+                    Err(error) => return Err(error),
+                },
+                Node::File => {}
+            }
+            let kind = Kind::regular(stat.exec());
+            if let Some(content) = known(&stat) {
+                return Ok(Sight::bare(Found::Entry(Entry { kind, content }), Some(stat)));
+            }
+            let file = match dir.open(name) {
+                Ok(file) => file,
+                Err(error) if moved_on(&error) => continue,
+                Err(error) => return Err(error),
+            };
+            let before = stat_file(&file)?;
+            if before.node != Node::File || before.inode != stat.inode {
+                continue;
+            }
+            let content = self.digest(&file, before.size)?;
+            let after = stat_file(&file)?;
+            if before.unchanged(&after) {
+                let entry = Entry { kind: Kind::regular(after.exec()), content };
+                return Ok(Sight { found: Found::Entry(entry), stat: Some(after), file: Some(file) });
+            }
+        }
+        Ok(Sight::bare(Found::Busy, None))
+    }
+
+    fn digest(&mut self, mut file: &File, size: u64) -> io::Result<Content> {
+        if size < LARGE {
+            self.buffer.clear();
+            // A file that grows while it is read is found out by its stat; what it grows by is not read.
+            file.take(LARGE).read_to_end(&mut self.buffer)?;
+            return Ok(Content::of(&self.buffer));
+        }
+        self.buffer.resize(PIECE, 0);
+        let mut hasher = blake3::Hasher::new();
+        loop {
+            let mut filled = 0;
+            while filled < PIECE {
+                match file.read(&mut self.buffer[filled..]) {
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            hasher.update_rayon(&self.buffer[..filled]);
+            if filled < PIECE {
+                return Ok(Content::from_bytes(*hasher.finalize().as_bytes()));
+            }
+        }
+    }
+}
+
+/// Between the stat and the open something else took the name.
+fn moved_on(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::LOOP | Errno::INVAL | Errno::NXIO | Errno::NODEV)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_files_have_the_digest_of_their_bytes() {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = Dir::root(tree.path().to_str().unwrap()).unwrap();
+        let mut looker = Looker::new(dir.stat_self().unwrap().mount);
+        for size in [0, 1, LARGE as usize - 1, LARGE as usize, PIECE, PIECE + 1, 3 * PIECE + 17] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at * 7 % 251) as u8).collect();
+            std::fs::write(tree.path().join("f"), &bytes).unwrap();
+            let found = looker.look(&dir, "f").unwrap().found;
+            assert_eq!(found, Found::Entry(Entry::of(Kind::File, &bytes)), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_fifo_is_not_opened() {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = Dir::root(tree.path().to_str().unwrap()).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            tree.path().join("p"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let mut looker = Looker::new(dir.stat_self().unwrap().mount);
+        assert_eq!(looker.look(&dir, "p").unwrap().found, Found::Special("FIFO"));
+    }
+}

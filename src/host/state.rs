@@ -1,0 +1,168 @@
+//! The state directory `<root>/.packfleet`: trusted only if it is ours.
+//!
+//! It must be a real directory on the root's own mount, owned by whoever runs this, open to nobody
+//! else, and its record must name the same fleet, deployment and root. Everything is checked on the
+//! open directory, not on its name. Deliberately absent: repair. What is refused stays as it is.
+
+use std::io::{self, Read};
+
+use rustix::io::Errno;
+
+use super::beneath::Dir;
+use super::{HostError, Look};
+use crate::model::path::STATE_DIR;
+use crate::model::record::Record;
+use crate::model::{DeploymentName, FleetName, HostPath, RecordDigest};
+
+/// Names of files and directories in it.
+pub mod name {
+    /// The lock file.
+    pub const LOCK: &str = "lock";
+    /// There while a switch is past its commit point.
+    pub const JOURNAL: &str = "journal";
+    /// The record.
+    pub const RECORD: &str = "record";
+    /// What a switch prepares; becomes its generation.
+    pub const STAGE: &str = "stage";
+    /// Bytes that no commit holds.
+    pub const OBJECTS: &str = "objects";
+    /// What came out, by generation.
+    pub const GENERATIONS: &str = "generations";
+    /// Saved edits.
+    pub const EDITS: &str = "edits";
+    /// One line per generation.
+    pub const HISTORY: &str = "history";
+}
+
+/// A failed system call on something.
+pub fn failed(operation: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> HostError {
+    move |source| HostError::Io { operation, path: path.into(), source }
+}
+
+/// A root that exists, and its mount.
+#[derive(Debug)]
+pub struct Ground {
+    /// The root as the operator wrote it.
+    pub at: HostPath,
+    /// The open root.
+    pub root: Dir,
+    /// The id of its mount.
+    pub mount: u64,
+}
+
+impl Ground {
+    /// Opens a root; `None` if it does not exist.
+    pub fn open(at: &HostPath) -> Result<Option<Self>, HostError> {
+        let refused = |why: &str| HostError::Root { root: at.clone(), why: why.into() };
+        let root = match Dir::root(at.as_str()) {
+            Ok(root) => root,
+            Err(error) => {
+                return match Errno::from_io_error(&error) {
+                    Some(Errno::NOENT) => Ok(None),
+                    Some(Errno::NOTDIR) => Err(refused("it, or something above it, is not a directory")),
+                    Some(Errno::LOOP) => Err(refused("too many symbolic links lead to it")),
+                    _ => Err(failed("open", at.as_str())(error)),
+                };
+            }
+        };
+        let stat = root.stat_self().map_err(failed("look at", at.as_str()))?;
+        if let Err(error) = root.dir(".") {
+            return Err(match Errno::from_io_error(&error) {
+                Some(Errno::NOSYS) => refused("this kernel has no openat2: Linux 5.6 or newer is needed"),
+                Some(Errno::INVAL) => refused("this kernel's openat2 cannot resolve beneath a directory"),
+                _ => failed("open", at.as_str())(error),
+            });
+        }
+        Ok(Some(Self { at: at.clone(), root, mount: stat.mount }))
+    }
+
+    /// Opens the state directory; `None` if there is none. Refuses one that is not ours.
+    pub fn state(&self) -> Result<Option<Dir>, HostError> {
+        let refused = |why: String| HostError::State { root: self.at.clone(), why };
+        let dir = match self.root.dir(STATE_DIR) {
+            Ok(dir) => dir,
+            Err(error) => {
+                return match Errno::from_io_error(&error) {
+                    Some(Errno::NOENT) => Ok(None),
+                    Some(Errno::LOOP) => Err(refused("it is a symbolic link".into())),
+                    Some(Errno::NOTDIR) => Err(refused("it is not a directory".into())),
+                    Some(Errno::XDEV) => Err(refused("it lies on another mount than the root".into())),
+                    _ => Err(failed("open", STATE_DIR)(error)),
+                };
+            }
+        };
+        let stat = dir.stat_self().map_err(failed("look at", STATE_DIR))?;
+        let uid = rustix::process::geteuid().as_raw();
+        if stat.uid != uid {
+            return Err(refused(format!("it belongs to user {}, this is user {uid}", stat.uid)));
+        }
+        if stat.mode & 0o077 != 0 {
+            return Err(refused(format!(
+                "its mode is {:04o}, others may reach into it: chmod 700",
+                stat.mode
+            )));
+        }
+        Ok(Some(dir))
+    }
+}
+
+/// Reads a file of the state directory whole; `None` if there is none.
+pub fn read(dir: &Dir, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    match dir.open(name) {
+        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whose state it must be.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The fleet.
+    pub fleet: &'a FleetName,
+    /// The deployment.
+    pub deployment: &'a DeploymentName,
+    /// The root.
+    pub root: &'a HostPath,
+}
+
+impl<'a> Owner<'a> {
+    /// Whoever looks.
+    pub fn looking(look: &'a Look, root: &'a HostPath) -> Self {
+        Self { fleet: &look.fleet, deployment: &look.deployment, root }
+    }
+
+    /// Refuses a record that is another one's.
+    pub fn check(&self, record: &Record) -> Result<(), HostError> {
+        let same =
+            record.fleet == *self.fleet && record.deployment == *self.deployment && record.root == *self.root;
+        if same {
+            return Ok(());
+        }
+        let why = format!(
+            "it belongs to deployment {} of fleet {} at {}, not to {} of {} at {}",
+            record.deployment, record.fleet, record.root, self.deployment, self.fleet, self.root
+        );
+        Err(HostError::State { root: self.root.clone(), why })
+    }
+}
+
+/// Reads the record; `None` if nothing was ever committed.
+pub fn read_record(state: &Dir, owner: Owner<'_>) -> Result<Option<(Record, RecordDigest)>, HostError> {
+    let Some(bytes) = read(state, name::RECORD).map_err(failed("read", ".packfleet/record"))? else {
+        return Ok(None);
+    };
+    let record = Record::decode(&bytes).map_err(|source| HostError::Damaged {
+        what: "the record",
+        root: owner.root.clone(),
+        source,
+    })?;
+    owner.check(&record)?;
+    Ok(Some((record, digest_record(&bytes))))
+}
+
+/// The digest of an encoded record.
+pub fn digest_record(bytes: &[u8]) -> RecordDigest {
+    RecordDigest::from_bytes(*blake3::hash(bytes).as_bytes())
+}
