@@ -14,6 +14,7 @@ pub mod drift;
 pub mod holds;
 pub mod order;
 pub mod planner;
+pub mod rollback;
 pub mod standing;
 pub mod verdict;
 

@@ -1,0 +1,94 @@
+//! The order of things: from a fleet file and hosts to outcomes.
+//!
+//! ```text
+//! workspace  read fleet.toml, includes, overlays; open sources
+//! resolve    requirements ─► pins ─► rendered packs, once per fleet
+//! pass       one deployment: observe · judge · merge · plan        (survey)
+//!            and carry that very plan out                          (apply)
+//! fleet      many deployments: dependency order, parallel, who waits for whom
+//! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
+//! ```
+//!
+//! Nothing here decides what happens to a path (the planner does) or touches one (the host does).
+
+pub mod contents;
+pub mod decide;
+pub mod fleet;
+pub mod pass;
+pub mod report;
+pub mod resolve;
+pub mod rollback;
+pub mod version_file;
+pub mod workspace;
+
+pub use report::{Failure, Outcome, Report, Survey, Wait};
+pub use workspace::{LoadError, Workspace};
+
+use jiff::Timestamp;
+
+use crate::host::Trust;
+use crate::model::DeploymentName;
+
+/// How a command wants its passes done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Deployments at a time; at least 1.
+    pub jobs: usize,
+    /// Whether stat caches may be believed.
+    pub trust: Trust,
+    /// Whether unmanaged entries of the targets are listed.
+    pub list: Unmanaged,
+    /// Whether an interrupted switch is recovered first (apply, rollback) or reported (readers).
+    pub recover: Recover,
+    /// The time that VERSION, log and history will show.
+    pub now: Timestamp,
+}
+
+/// Whether unmanaged entries are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmanaged {
+    /// They are not looked for.
+    Ignore,
+    /// They are.
+    List,
+}
+
+/// What to do about an interrupted switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recover {
+    /// Say so; change nothing.
+    Report,
+    /// Finish or undo it, under the lock.
+    Now,
+}
+
+/// Something that happened, for progress bars and logs. Losing one is harmless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Sources are asked and packs rendered: so many of so many.
+    Resolving {
+        /// Done.
+        done: usize,
+        /// In all.
+        of: usize,
+    },
+    /// A look at a deployment begins.
+    Looking(DeploymentName),
+    /// It ended.
+    Looked(DeploymentName),
+    /// A plan is being carried out.
+    Applying(DeploymentName),
+    /// That ended, one way or another.
+    Applied(DeploymentName),
+}
+
+/// Who is told of events. Called from several threads.
+pub trait Events: Sync {
+    /// Takes note.
+    fn event(&self, event: Event);
+}
+
+/// Nobody.
+impl Events for () {
+    fn event(&self, _event: Event) {}
+}

@@ -1,0 +1,290 @@
+//! One pass over one deployment: look, judge, merge, plan; and carrying that plan out.
+
+use std::collections::BTreeMap;
+
+use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery};
+use crate::merge::text::{TextMerge, merge_text};
+use crate::model::actual::Seen;
+use crate::model::fleet::{Deployment, Mode, State};
+use crate::model::plan::{Conflict, Hold, HoldCause, Plan, Purpose};
+use crate::model::record::Record;
+use crate::model::{Content, TreePath};
+use crate::plan::planner::{self, Question};
+use crate::plan::verdict::MergeAnswer;
+
+use super::contents::Contents;
+use super::report::{Failure, Outcome, Report, Survey};
+use super::resolve::Resolutions;
+use super::version_file;
+use super::workspace::Workspace;
+use super::{Options, Recover, Unmanaged};
+
+/// No bytes beside what sources and stores have.
+pub(crate) const NOTHING: &BTreeMap<Content, Vec<u8>> = &BTreeMap::new();
+
+/// What to look at on a deployment.
+pub fn look(
+    workspace: &Workspace,
+    resolutions: &Resolutions,
+    deployment: &Deployment,
+    options: &Options,
+) -> Look {
+    let list = match options.list {
+        Unmanaged::Ignore => Vec::new(),
+        Unmanaged::List => {
+            let packs = deployment.packs.keys().filter_map(|name| workspace.fleet.packs.get(name));
+            let targets = packs.flat_map(|pack| pack.install.0.iter().map(|line| line.to.clone()));
+            let mut targets: Vec<_> = targets.collect();
+            targets.sort();
+            targets.dedup();
+            targets
+        }
+    };
+    Look {
+        fleet: workspace.fleet.name.clone(),
+        deployment: deployment.name.clone(),
+        paths: resolutions.paths(deployment),
+        list,
+        trust: options.trust,
+        version_file: workspace.fleet.version_file.clone(),
+    }
+}
+
+/// Looks at a deployment and plans. With [`Recover::Now`] an interrupted switch is recovered first;
+/// nothing else is ever written.
+pub fn survey(
+    workspace: &Workspace,
+    resolutions: &Resolutions,
+    deployment: &Deployment,
+    options: &Options,
+) -> Report {
+    let host = workspace.host(deployment);
+    let look = look(workspace, resolutions, deployment, options);
+    let mut recovered = None;
+    let observed = host.observe(&look).and_then(|observation| {
+        if observation.interrupted.is_some() && options.recover == Recover::Now {
+            recovered = Some(host.recover(&look)?).filter(|recovery| *recovery != Recovery::Nothing);
+            host.observe(&look)
+        } else {
+            Ok(observation)
+        }
+    });
+    match observed {
+        Err(error) => Report::failed(deployment.name.clone(), error.into()),
+        Ok(observation) => {
+            let survey = decide(workspace, resolutions, host.as_ref(), deployment, observation);
+            Report::looked(survey, recovered)
+        }
+    }
+}
+
+/// From an observation to a plan.
+pub fn decide(
+    workspace: &Workspace,
+    resolutions: &Resolutions,
+    host: &dyn Host,
+    deployment: &Deployment,
+    observation: Observation,
+) -> Survey {
+    let (desired, resolved) = match deployment.state {
+        State::Present => resolutions.desired(workspace, deployment, observation.record.as_ref()),
+        State::Absent => Default::default(),
+    };
+    let question = Question {
+        fleet: &workspace.fleet.name,
+        deployment,
+        record: observation.record.as_ref(),
+        digest: observation.digest,
+        desired: &desired,
+        actual: &observation.actual,
+        budget: &workspace.fleet.budget,
+    };
+    let drift = question.drift();
+    let plan = Plan {
+        // Replaced below, once merges are answered; a survey needs one to find bytes with.
+        purpose: Purpose::Sync,
+        generation: 0,
+        record: None,
+        actions: Vec::new(),
+        holds: Vec::new(),
+        prune: Vec::new(),
+        next: question.known(),
+        commits: false,
+    };
+    let mut survey = Survey {
+        deployment: deployment.name.clone(),
+        desired: desired.clone(),
+        observation: observation.clone(),
+        drift: drift.clone(),
+        plan,
+        merged: BTreeMap::new(),
+        resolved,
+    };
+    let asks = planner::asks(&drift, observation.record.as_ref());
+    let (answers, merged) = merge_all(&Contents::new(workspace, host, &survey, NOTHING), host, &asks);
+    let mut plan = planner::plan(&question, &drift, &answers);
+    if let Some(hold) = reserved(workspace, &observation, &plan) {
+        plan = halt(plan, hold, &question.known());
+    }
+    survey.merged = merged;
+    survey.plan = plan;
+    survey
+}
+
+/// Answers every merge that the planner asked for.
+pub(crate) fn merge_all(
+    contents: &Contents<'_>,
+    host: &dyn Host,
+    asks: &BTreeMap<TreePath, (Content, Content, Content)>,
+) -> (BTreeMap<TreePath, MergeAnswer>, BTreeMap<Content, Vec<u8>>) {
+    let mut answers = BTreeMap::new();
+    let mut merged = BTreeMap::new();
+    for (path, (base, actual, desired)) in asks {
+        let answer = match (contents.find(*base), host.read(path, *actual), contents.find(*desired)) {
+            (Ok(base), Ok(actual), Ok(desired)) => match merge_text(&base, &actual, &desired) {
+                TextMerge::Clean(bytes) => {
+                    let content = Content::of(&bytes);
+                    merged.insert(content, bytes);
+                    MergeAnswer::Clean(content)
+                }
+                TextMerge::Conflict { line, places } => {
+                    MergeAnswer::Conflict(Conflict::Text { line, places })
+                }
+                TextMerge::Binary => MergeAnswer::Conflict(Conflict::Binary),
+                TextMerge::TooLarge => MergeAnswer::Conflict(Conflict::TooLarge),
+            },
+            _ => MergeAnswer::Conflict(Conflict::NoBase),
+        };
+        answers.insert(path.clone(), answer);
+    }
+    (answers, merged)
+}
+
+/// VERSION and log are packfleet's own; a pack may not install them, and a VERSION file that is no JSON
+/// object belongs to somebody else.
+fn reserved(workspace: &Workspace, observation: &Observation, plan: &Plan) -> Option<Hold> {
+    let own = [&workspace.fleet.version_file, &workspace.fleet.sync_log];
+    for path in own.into_iter().flatten() {
+        if let Some(recorded) = plan.next.entries.get(path) {
+            let text = format!("{path} is the fleet's own file (version_file or sync_log): a pack may not install it");
+            let pack = Some(recorded.owner.clone());
+            return Some(Hold { pack, path: Some(path.clone()), cause: HoldCause::Version(text) });
+        }
+    }
+    let path = workspace.fleet.version_file.as_ref()?;
+    let error = version_file::parse(observation.version_file.as_deref()).err()?;
+    let text = format!("{path} on the host is not packfleet's to replace: {error}; move it away");
+    Some(Hold { pack: None, path: Some(path.clone()), cause: HoldCause::Version(text) })
+}
+
+/// Nothing is done, because of `hold`.
+fn halt(mut plan: Plan, hold: Hold, known: &Record) -> Plan {
+    plan.actions.clear();
+    plan.prune.clear();
+    plan.commits = false;
+    plan.holds.push(hold);
+    plan.holds.sort();
+    plan.next = Record { generation: plan.next.generation, ..known.clone() };
+    plan
+}
+
+/// Carries out the plan of a report, if it has something to commit. The report says afterwards how that
+/// ended.
+pub fn apply(workspace: &Workspace, deployment: &Deployment, mut report: Report, options: &Options) -> Report {
+    let Some(survey) = report.survey.as_ref() else { return report };
+    if !survey.plan.commits || deployment.mode == Mode::Observe {
+        return report;
+    }
+    match carry_out(workspace, deployment, survey, NOTHING, options) {
+        Ok((generation, saved)) => {
+            report.committed = Some(generation);
+            report.saved = saved;
+            if report.outcome == Outcome::Planned {
+                report.outcome = Outcome::Applied;
+            }
+        }
+        Err(failure) => {
+            report.outcome = match &failure {
+                Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
+                Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }) | Failure::Moved { .. } => {
+                    Outcome::Held
+                }
+                _ => Outcome::Failed,
+            };
+            report.failure = Some(failure);
+        }
+    }
+    report
+}
+
+/// Carries out one plan of any purpose.
+pub(crate) fn carry_out(
+    workspace: &Workspace,
+    deployment: &Deployment,
+    survey: &Survey,
+    extra: &BTreeMap<Content, Vec<u8>>,
+    options: &Options,
+) -> Result<(u64, Vec<u64>), Failure> {
+    let host = workspace.host(deployment);
+    let plan = &survey.plan;
+    pin(workspace, &plan.next)?;
+    let version_file = match &workspace.fleet.version_file {
+        None => None,
+        Some(path) => {
+            let map = version_file::parse(survey.observation.version_file.as_deref())
+                .map_err(|error| Failure::Request(format!("{path}: {error}")))?;
+            Some((path.clone(), version_file::render(map, deployment, plan, options.now)))
+        }
+    };
+    let commit = Commit {
+        plan,
+        now: options.now,
+        version_file,
+        sync_log: workspace
+            .fleet
+            .sync_log
+            .clone()
+            .map(|path| (path, version_file::log_line(deployment, plan, options.now))),
+        keep_generations: workspace.fleet.keep_generations.max(1),
+    };
+    let contents = Contents::new(workspace, host.as_ref(), survey, extra);
+    match host.apply(&commit, &contents)? {
+        Applied::Done { generation, saved } => Ok((generation, saved)),
+        Applied::Moved { path, found } => Err(Failure::Moved { path, found }),
+    }
+}
+
+/// Every commit that the next record needs stays reachable, before anything depends on it.
+fn pin(workspace: &Workspace, next: &Record) -> Result<(), Failure> {
+    let mut by_source: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for pack in next.packs.values() {
+        by_source.entry(&pack.source).or_default().extend(pack.pin.commit.clone());
+    }
+    for entry in next.entries.values() {
+        if let (Some(commit), Some(pack)) = (&entry.commit, next.packs.get(&entry.owner)) {
+            by_source.entry(&pack.source).or_default().push(commit.clone());
+        }
+    }
+    for (name, mut commits) in by_source {
+        commits.sort();
+        commits.dedup();
+        if let Some(source) = workspace.sources.get(name) {
+            source
+                .pin(&commits)
+                .map_err(|error| Failure::Request(format!("cannot keep pins of {name} reachable: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether anything lies at a path, for messages.
+pub(crate) fn seen_word(seen: Option<&Seen>) -> &'static str {
+    match seen {
+        None => "nothing",
+        Some(Seen::Entry(entry)) => match entry.kind {
+            crate::model::Kind::Link => "a link",
+            _ => "a file",
+        },
+        Some(Seen::Obstacle(_)) => "something that is neither file nor link",
+    }
+}

@@ -1,0 +1,201 @@
+//! What a pass found and what came of it: plain values for the people above.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::host::{EditId, HostError, Observation, Recovery};
+use crate::model::desired::Desired;
+use crate::model::plan::{HoldCause, Plan};
+use crate::model::{Content, DeploymentName, PackName, TreePath};
+use crate::plan::Drift;
+
+use super::resolve::Resolved;
+
+/// One deployment, looked at and planned; nothing was written.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// Which.
+    pub deployment: DeploymentName,
+    /// What should be there.
+    pub desired: Desired,
+    /// What is there, and what is recorded.
+    pub observation: Observation,
+    /// Every path's standing.
+    pub drift: Drift,
+    /// What would be done.
+    pub plan: Plan,
+    /// Clean merges by their content: bytes that exist nowhere yet.
+    pub merged: BTreeMap<Content, Vec<u8>>,
+    /// The rendered packs, for their bytes.
+    pub resolved: Vec<Arc<Resolved>>,
+}
+
+impl Survey {
+    /// The version label that is recorded for a pack, if it is installed.
+    pub fn installed(&self, pack: &PackName) -> Option<&str> {
+        let record = self.observation.record.as_ref()?;
+        record.packs.get(pack).map(|recorded| recorded.pin.version.as_str())
+    }
+
+    /// The version label that fleet.toml leads to; `None` if it could not be resolved or is absent.
+    pub fn wanted(&self, pack: &PackName) -> Option<&str> {
+        match self.desired.packs.get(pack)? {
+            crate::model::desired::Resolution::Pinned(pack) => Some(&pack.recorded.pin.version),
+            crate::model::desired::Resolution::Held(_) => None,
+        }
+    }
+}
+
+/// How a deployment stands after a pass, in words of the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Nothing to do.
+    InSync,
+    /// There are changes that a plan holds and nobody applied.
+    Planned,
+    /// Changes were applied.
+    Applied,
+    /// A rollback was applied.
+    RolledBack,
+    /// Something else must happen first: see the waits.
+    Waiting,
+    /// A person must decide: see the plan's holds.
+    Held,
+    /// Refused by policy: see the plan's holds.
+    Refused,
+    /// Another run holds the lock.
+    Locked,
+    /// An error: see the failure.
+    Failed,
+}
+
+/// For whom a deployment waits, and what that one lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The deployment that must come first.
+    pub on: DeploymentName,
+    /// What is in its way.
+    pub because: String,
+}
+
+/// Why a pass over a deployment failed or stopped short.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The host's answer.
+    #[error("{0}")]
+    Host(#[source] HostError),
+    /// The tree moved between plan and switch; nothing was changed.
+    #[error("{path} changed while the plan was carried out ({found}): nothing was changed")]
+    Moved {
+        /// Where.
+        path: TreePath,
+        /// What came out.
+        found: String,
+    },
+    /// A worker died; a defect of packfleet.
+    #[error("the pass over {0} ended without an answer; this is a defect of packfleet")]
+    Lost(DeploymentName),
+    /// A request that makes no sense here.
+    #[error("{0}")]
+    Request(String),
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
+}
+
+/// One deployment after a pass.
+#[derive(Debug)]
+pub struct Report {
+    /// Which.
+    pub deployment: DeploymentName,
+    /// Whether it was asked for, or only looked at because others depend on it.
+    pub selected: bool,
+    /// How it stands.
+    pub outcome: Outcome,
+    /// What was seen and planned; `None` if the look itself failed.
+    pub survey: Option<Survey>,
+    /// For whom it waits.
+    pub waits: Vec<Wait>,
+    /// The generation that this pass committed, if it did.
+    pub committed: Option<u64>,
+    /// Edits that were saved on the way.
+    pub saved: Vec<EditId>,
+    /// An interrupted switch that was recovered first.
+    pub recovered: Option<Recovery>,
+    /// What went wrong.
+    pub failure: Option<Failure>,
+}
+
+impl Report {
+    /// The report of a look.
+    pub fn looked(survey: Survey, recovered: Option<Recovery>) -> Self {
+        let outcome = outcome_of(&survey.plan);
+        Self {
+            deployment: survey.deployment.clone(),
+            selected: true,
+            outcome,
+            survey: Some(survey),
+            waits: Vec::new(),
+            committed: None,
+            saved: Vec::new(),
+            recovered,
+            failure: None,
+        }
+    }
+
+    /// The report of a look that failed.
+    pub fn failed(deployment: DeploymentName, failure: Failure) -> Self {
+        let outcome = match &failure {
+            Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
+            _ => Outcome::Failed,
+        };
+        Self {
+            deployment,
+            selected: true,
+            outcome,
+            survey: None,
+            waits: Vec::new(),
+            committed: None,
+            saved: Vec::new(),
+            recovered: None,
+            failure: Some(failure),
+        }
+    }
+
+    /// Whether others may build on it: everything this fleet wants is there.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.outcome, Outcome::InSync | Outcome::Applied | Outcome::RolledBack)
+    }
+}
+
+/// How a plan leaves a deployment if nobody applies it.
+pub fn outcome_of(plan: &Plan) -> Outcome {
+    if plan.holds.iter().any(|hold| hold.cause.is_refusal()) {
+        Outcome::Refused
+    } else if !plan.holds.is_empty() {
+        Outcome::Held
+    } else if plan.commits {
+        Outcome::Planned
+    } else {
+        Outcome::InSync
+    }
+}
+
+/// The cause of a hold in one word, for tables and JSON.
+pub fn cause_word(cause: &HoldCause) -> &'static str {
+    match cause {
+        HoldCause::Conflict { .. } => "conflict",
+        HoldCause::Obstructed(_) => "obstructed",
+        HoldCause::Nested { .. } => "nested",
+        HoldCause::Requires { .. } => "requires",
+        HoldCause::Tied { .. } => "tied",
+        HoldCause::Version(_) => "version",
+        HoldCause::Source(_) => "source",
+        HoldCause::Rejected { .. } => "rejected",
+        HoldCause::Budget { .. } => "budget",
+    }
+}

@@ -1,0 +1,239 @@
+//! From requirements to rendered packs, once for the whole fleet.
+//!
+//! A thousand deployments that ask for the same pack in the same way share one rendering. What cannot be
+//! resolved is held, never absent: a source that does not answer leaves what is recorded in place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::desired::choose::{Wanted, choose};
+use crate::desired::overlay::Overlay;
+use crate::desired::render::render;
+use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution, pack_digest};
+use crate::model::fleet::{Assignment, Deployment};
+use crate::model::pack::{Case, CommitId, Pack, Pin, Requirement};
+use crate::model::plan::HoldCause;
+use crate::model::record::{Record, RecordedPack};
+use crate::model::{Content, DeploymentName, DesiredDigest, OverlayName, PackName, SourceName, TreePath};
+use crate::source::{PackSource, SourceError, TreeRules};
+
+use super::workspace::Workspace;
+use super::{Event, Events};
+
+/// One pack as some deployments want it: pinned and rendered.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The pack.
+    pub pack: PackName,
+    /// Where it was found.
+    pub pin: Pin,
+    /// The source that has its bytes.
+    pub source: SourceName,
+    /// What should be there, in root coordinates.
+    pub entries: BTreeMap<TreePath, DesiredEntry>,
+    /// Digest of that.
+    pub desired: DesiredDigest,
+    /// Bytes that overlays gave.
+    pub overlay_bytes: BTreeMap<Content, Vec<u8>>,
+}
+
+/// What distinguishes one wish for a pack from another.
+type Wish = (PackName, String, Vec<OverlayName>);
+
+/// All wishes of a fleet, resolved.
+#[derive(Debug, Default)]
+pub struct Resolutions(BTreeMap<Wish, Result<Arc<Resolved>, HoldCause>>);
+
+fn wish(pack: &PackName, assignment: &Assignment) -> Wish {
+    (pack.clone(), assignment.requirement.to_string(), assignment.overlays.clone())
+}
+
+/// Resolves what the given deployments want, each wish once.
+pub fn resolve(
+    workspace: &Workspace,
+    deployments: &BTreeSet<DeploymentName>,
+    events: &dyn Events,
+) -> Resolutions {
+    let mut wishes: BTreeMap<Wish, &Assignment> = BTreeMap::new();
+    for deployment in deployments.iter().filter_map(|name| workspace.fleet.deployments.get(name)) {
+        for (pack, assignment) in &deployment.packs {
+            wishes.insert(wish(pack, assignment), assignment);
+        }
+    }
+    let of = wishes.len();
+    let mut resolutions = BTreeMap::new();
+    for (done, (wish, assignment)) in wishes.into_iter().enumerate() {
+        events.event(Event::Resolving { done, of });
+        let resolved = resolve_one(workspace, &wish.0, assignment).map(Arc::new);
+        resolutions.insert(wish, resolved);
+    }
+    events.event(Event::Resolving { done: of, of });
+    Resolutions(resolutions)
+}
+
+impl Resolutions {
+    /// What one deployment should hold, and the renderings that it shares. `record` is asked only
+    /// whether a tag still means what it meant when it was installed.
+    pub fn desired(
+        &self,
+        workspace: &Workspace,
+        deployment: &Deployment,
+        record: Option<&Record>,
+    ) -> (Desired, Vec<Arc<Resolved>>) {
+        let mut desired = Desired::default();
+        let mut shared = Vec::new();
+        for (name, assignment) in &deployment.packs {
+            let Some(pack) = workspace.fleet.packs.get(name) else { continue };
+            let resolution = match self.0.get(&wish(name, assignment)) {
+                None => Resolution::Held(HoldCause::Source("it was not resolved".into())),
+                Some(Err(cause)) => Resolution::Held(cause.clone()),
+                Some(Ok(resolved)) => {
+                    shared.push(Arc::clone(resolved));
+                    match moved_tag(resolved, &assignment.requirement, record) {
+                        Some(cause) => Resolution::Held(cause),
+                        None => Resolution::Pinned(Box::new(desired_pack(pack, assignment, resolved))),
+                    }
+                }
+            };
+            desired.packs.insert(name.clone(), resolution);
+        }
+        (desired, shared)
+    }
+
+    /// Paths that a deployment desires, as far as they are known.
+    pub fn paths(&self, deployment: &Deployment) -> BTreeSet<TreePath> {
+        let wanted = deployment.packs.iter().filter_map(|(name, assignment)| {
+            self.0.get(&wish(name, assignment)).and_then(|resolved| resolved.as_ref().ok())
+        });
+        wanted.flat_map(|resolved| resolved.entries.keys().cloned()).collect()
+    }
+}
+
+fn desired_pack(pack: &Pack, assignment: &Assignment, resolved: &Resolved) -> DesiredPack {
+    let recorded = RecordedPack {
+        pin: resolved.pin.clone(),
+        source: pack.source.clone(),
+        overlays: assignment.overlays.clone(),
+        desired: resolved.desired,
+        requires: pack.requires.clone(),
+        install: pack.install.clone(),
+        host_owns: pack.host_owns.clone(),
+        host_keys: pack.host_keys.clone(),
+        modes: pack.modes,
+        atomic: pack.atomic,
+        edits: assignment.edits,
+        version_key: pack.version_key.clone(),
+        features: assignment.features.clone(),
+    };
+    DesiredPack { recorded, entries: resolved.entries.clone() }
+}
+
+/// A tag that leads to another commit than when it was installed is somebody's mistake or attack.
+fn moved_tag(resolved: &Resolved, requirement: &Requirement, record: Option<&Record>) -> Option<HoldCause> {
+    if !matches!(requirement, Requirement::Version(_) | Requirement::Tag(_)) {
+        return None;
+    }
+    let before = &record?.packs.get(&resolved.pack)?.pin;
+    let now = &resolved.pin;
+    // The record does not say whether it was a tag or a branch; a branch by this name moved, too, then.
+    let same_name = before.found_by == now.found_by && before.version == now.version;
+    match (&before.commit, &now.commit) {
+        (Some(was), Some(is)) if same_name && was != is => Some(HoldCause::Version(format!(
+            "tag {} moved: it was {was} when it was installed and is {is} now",
+            now.found_by
+        ))),
+        _ => None,
+    }
+}
+
+fn resolve_one(workspace: &Workspace, name: &PackName, assignment: &Assignment) -> Result<Resolved, HoldCause> {
+    let missing = |what: &str| HoldCause::Version(format!("{what} is not declared"));
+    let pack = workspace.fleet.packs.get(name).ok_or_else(|| missing(name.as_str()))?;
+    let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
+    let overlays = overlays(workspace, name, assignment)?;
+    let directory = matches!(
+        workspace.fleet.sources.get(&pack.source),
+        Some(crate::model::fleet::Source::Directory(_))
+    );
+    let (found, commit) =
+        if directory { (None, None) } else { find(source.as_ref(), pack, assignment).map(|(f, c)| (Some(f), Some(c)))? };
+    let mut dirs = vec![pack.dir.clone()];
+    dirs.extend(pack.aliases.iter().cloned().map(Some));
+    let rules = TreeRules { limits: workspace.fleet.limits, distinct: pack.case == Case::Distinct };
+    let tree = source.tree(commit.as_ref(), &dirs, &rules).map_err(unreadable)?;
+    let rendered = render(pack, &tree.entries, commit.as_ref(), &overlays)
+        .map_err(|error| HoldCause::Version(error.to_string()))?;
+    let pin = match (&found, &commit) {
+        (Some(found), Some(commit)) => found.pin(commit.clone(), rendered.tree),
+        _ => Pin {
+            version: rendered.tree.short(),
+            found_by: "directory".into(),
+            commit: None,
+            tree: rendered.tree,
+        },
+    };
+    for bytes in rendered.overlay_bytes.values() {
+        workspace.objects.put(bytes).map_err(unreadable)?;
+    }
+    Ok(Resolved {
+        pack: name.clone(),
+        pin,
+        source: pack.source.clone(),
+        desired: pack_digest(&rendered.entries),
+        entries: rendered.entries,
+        overlay_bytes: rendered.overlay_bytes,
+    })
+}
+
+/// The commit that a requirement means now. One that is given by its full id needs no answer from afar.
+fn find(
+    source: &dyn PackSource,
+    pack: &Pack,
+    assignment: &Assignment,
+) -> Result<(crate::desired::choose::Chosen, CommitId), HoldCause> {
+    let refs = match &assignment.requirement {
+        Requirement::Rev(rev) if CommitId::new(rev).is_ok() && source.commit(rev).is_ok() => source.known(),
+        _ => source.refresh(),
+    };
+    let refs = refs.map_err(unreadable)?;
+    let chosen = choose(pack, &assignment.requirement, &refs)
+        .map_err(|error| HoldCause::Version(error.to_string()))?;
+    let commit = match &chosen.at {
+        Wanted::Commit(commit) => commit.clone(),
+        Wanted::Rev(rev) => source.commit(rev).map_err(unreadable)?,
+    };
+    Ok((chosen, commit))
+}
+
+fn overlays(workspace: &Workspace, pack: &PackName, assignment: &Assignment) -> Result<Vec<Overlay>, HoldCause> {
+    let mut overlays = Vec::new();
+    for name in &assignment.overlays {
+        match workspace.overlays.get(name) {
+            Some(Ok(overlay)) if &overlay.manifest.pack == pack => overlays.push(overlay.clone()),
+            Some(Ok(overlay)) => {
+                let other = &overlay.manifest.pack;
+                let text = format!("overlay {name} is for pack {other}, not for {pack}");
+                return Err(HoldCause::Version(text));
+            }
+            Some(Err(why)) => return Err(HoldCause::Version(format!("overlay {name}: {why}"))),
+            None => return Err(HoldCause::Version(format!("there is no directory overlays/{name}"))),
+        }
+    }
+    Ok(overlays)
+}
+
+/// A refusal concerns the version; everything else is the source's trouble. The whole chain is told,
+/// since a hold has no cause behind it.
+fn unreadable(error: SourceError) -> HoldCause {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    match error {
+        SourceError::Refused(_) | SourceError::Unknown(_) => HoldCause::Version(text),
+        _ => HoldCause::Source(text),
+    }
+}

@@ -1,0 +1,210 @@
+//! The fleet repository, read once: `fleet.toml`, its includes, the overlays, and open sources.
+//!
+//! Files are read beneath the fleet file's directory and never through a link. Sources are opened
+//! without being asked anything yet.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use globset::GlobBuilder;
+
+use crate::desired::fleet_file::{self, Context, FleetText};
+use crate::desired::overlay::Overlay;
+use crate::desired::problem::Problems;
+use crate::host::{Host, LocalHost};
+use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
+use crate::model::{Kind, OverlayName, SourceName, TreePath};
+use crate::source::checkout::{self, FleetCommit};
+use crate::source::{DirectorySource, GitSource, ObjectStore, PackSource};
+
+/// A fleet, ready to be looked at.
+pub struct Workspace {
+    /// What fleet.toml says.
+    pub fleet: Fleet,
+    /// Where it was read.
+    pub file: Utf8PathBuf,
+    /// The commit that is checked out around it, if it lies in a git repository.
+    pub commit: Option<FleetCommit>,
+    /// Overlays by name; one that is damaged says why.
+    pub(crate) overlays: BTreeMap<OverlayName, Result<Overlay, String>>,
+    /// Sources by name.
+    pub(crate) sources: BTreeMap<SourceName, Box<dyn PackSource>>,
+    /// Bytes that no commit holds.
+    pub(crate) objects: ObjectStore,
+}
+
+/// Why there is no fleet.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file or directory could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// What was read does not validate: every problem, with the texts that it lies in.
+    #[error("{file} does not validate: {} problem(s)", problems.0.len())]
+    Invalid {
+        /// The fleet file.
+        file: Utf8PathBuf,
+        /// The texts, fleet.toml first.
+        texts: Vec<FleetText>,
+        /// All problems.
+        problems: Problems,
+    },
+}
+
+/// Larger files are refused by the parser; no more than this is read.
+const MOST_TEXT: u64 = 10 * 1024 * 1024 + 1;
+
+impl Workspace {
+    /// Reads and validates. `cache` is where mirrors and object stores lie; nothing is fetched yet.
+    pub fn load(file: &Utf8Path, cache: &Utf8Path) -> Result<Self, LoadError> {
+        let file = absolute(file)?;
+        let directory = file.parent().unwrap_or(Utf8Path::new("/")).to_owned();
+        let mut texts = vec![FleetText { name: short(&file), text: read_text(&file)? }];
+        for include in includes(&directory, &fleet_file::includes(&texts[0].text))? {
+            let text = read_text(&directory.join(include.as_str()))?;
+            texts.push(FleetText { name: include, text });
+        }
+        let overlays = read_overlays(&directory)?;
+        let known = overlays
+            .iter()
+            .map(|(name, overlay)| (name.clone(), overlay.as_ref().ok().map(|o| o.manifest.pack.clone())))
+            .collect();
+        let context = Context { directory, overlays: known };
+        let fleet = match fleet_file::parse(&texts, &context) {
+            Ok(fleet) => fleet,
+            Err(problems) => return Err(LoadError::Invalid { file, texts, problems }),
+        };
+        let sources = fleet
+            .sources
+            .iter()
+            .map(|(name, source)| {
+                let source: Box<dyn PackSource> = match source {
+                    Source::Git { url } => Box::new(GitSource::open(cache, url)),
+                    Source::Directory(path) => Box::new(DirectorySource::open(cache, path)),
+                };
+                (name.clone(), source)
+            })
+            .collect();
+        let commit = checkout::head(&context.directory);
+        let objects = ObjectStore::open(&cache.join("objects"));
+        Ok(Self { fleet, file, commit, overlays, sources, objects })
+    }
+
+    /// The host of a deployment. Nothing happens to it yet.
+    pub fn host(&self, deployment: &Deployment) -> Box<dyn Host> {
+        match deployment.host {
+            HostAddress::Local => Box::new(LocalHost::open(deployment.root.clone())),
+        }
+    }
+}
+
+fn short(file: &Utf8Path) -> String {
+    file.file_name().unwrap_or("fleet.toml").to_owned()
+}
+
+fn absolute(file: &Utf8Path) -> Result<Utf8PathBuf, LoadError> {
+    camino::absolute_utf8(file).map_err(|source| LoadError::Read { path: file.to_owned(), source })
+}
+
+fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
+    use io::Read;
+    let failed = |source| LoadError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(MOST_TEXT).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// Files beneath the directory that match a pattern, sorted; links are not followed. A pattern that
+/// matches nothing is not an error: `fleet.d/*.toml` may be empty.
+fn includes(directory: &Utf8Path, patterns: &[String]) -> Result<Vec<String>, LoadError> {
+    let mut found = Vec::new();
+    for pattern in patterns {
+        // The validator reports a pattern that does not compile or leaves the directory.
+        let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() else { continue };
+        let glob = glob.compile_matcher();
+        let depth = pattern.split('/').count();
+        let walk = ignore::WalkBuilder::new(directory).standard_filters(false).max_depth(Some(depth)).build();
+        for entry in walk.flatten() {
+            let Some(path) = Utf8Path::from_path(entry.path()) else { continue };
+            let Ok(relative) = path.strip_prefix(directory) else { continue };
+            if entry.file_type().is_some_and(|kind| kind.is_file()) && glob.is_match(relative) {
+                found.push(relative.as_str().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.
+fn read_overlays(
+    directory: &Utf8Path,
+) -> Result<BTreeMap<OverlayName, Result<Overlay, String>>, LoadError> {
+    let mut overlays = BTreeMap::new();
+    let top = directory.join("overlays");
+    let failed = |source| LoadError::Read { path: top.clone(), source };
+    let listing = match fs::symlink_metadata(&top) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(overlays),
+        Err(error) => return Err(failed(error)),
+        Ok(kind) if !kind.is_dir() => return Ok(overlays),
+        Ok(_) => fs::read_dir(&top).map_err(failed)?,
+    };
+    for entry in listing {
+        let entry = entry.map_err(failed)?;
+        let file_name = entry.file_name();
+        let Some(name) = file_name.to_str().and_then(|name| OverlayName::new(name).ok()) else { continue };
+        if !entry.file_type().map_err(failed)?.is_dir() {
+            continue;
+        }
+        let mut files = BTreeMap::new();
+        let read = read_tree(&top.join(name.as_str()), None, &mut files);
+        let overlay = read.and_then(|()| Overlay::new(name.clone(), files).map_err(|e| e.to_string()));
+        overlays.insert(name, overlay);
+    }
+    Ok(overlays)
+}
+
+/// All files and links below a directory, by their path in the overlay.
+fn read_tree(
+    directory: &Utf8Path,
+    below: Option<&TreePath>,
+    files: &mut BTreeMap<TreePath, (Kind, Vec<u8>)>,
+) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |error: io::Error| format!("cannot read {directory}: {error}");
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or_else(|| format!("{name:?} is not UTF-8"))?;
+        let one = TreePath::new(name).map_err(|error| error.to_string())?;
+        let path = match below {
+            None => one,
+            Some(below) => below.join(&one).map_err(|error| error.to_string())?,
+        };
+        let full = directory.join(name);
+        let meta = fs::symlink_metadata(&full).map_err(failed)?;
+        if meta.is_dir() {
+            read_tree(&full, Some(&path), files)?;
+        } else if meta.is_symlink() {
+            let text = fs::read_link(&full).map_err(failed)?;
+            let text = text.to_str().ok_or_else(|| format!("the link text of {path} is not UTF-8"))?;
+            files.insert(path, (Kind::Link, text.as_bytes().to_vec()));
+        } else if meta.is_file() {
+            let kind = Kind::regular(meta.permissions().mode() & 0o100 != 0);
+            files.insert(path, (kind, fs::read(&full).map_err(failed)?));
+        } else {
+            return Err(format!("{path} is neither file, directory nor link"));
+        }
+    }
+    Ok(())
+}
