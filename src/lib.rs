@@ -1,6 +1,7 @@
 //! packfleet: keeps directories of code, prompts and config right on a fleet of machines, from git.
 
 pub mod desired;
+pub mod engine;
 pub mod host;
 pub mod merge;
 pub mod model;

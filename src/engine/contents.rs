@@ -53,14 +53,14 @@ impl<'a> Contents<'a> {
                 return Ok(bytes.clone());
             }
             if resolved.entries.values().any(|desired| desired.entry.content == content) {
-                match self.from_source(&resolved.source, resolved.pin.commit.as_ref(), content) {
+                match self.ask_source(&resolved.source, resolved.pin.commit.as_ref(), content) {
                     Ok(bytes) => return Ok(bytes),
                     Err(error) => why.push(error),
                 }
             }
         }
         if let Some((source, commit)) = self.recorded.get(&content) {
-            match self.from_source(source, commit.as_ref(), content) {
+            match self.ask_source(source, commit.as_ref(), content) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => why.push(error),
             }
@@ -81,7 +81,7 @@ impl<'a> Contents<'a> {
         Err(BlobError { content, why: why.join("; ") })
     }
 
-    fn from_source(
+    fn ask_source(
         &self,
         source: &SourceName,
         commit: Option<&CommitId>,

@@ -166,7 +166,9 @@ fn reserved(workspace: &Workspace, observation: &Observation, plan: &Plan) -> Op
     let own = [&workspace.fleet.version_file, &workspace.fleet.sync_log];
     for path in own.into_iter().flatten() {
         if let Some(recorded) = plan.next.entries.get(path) {
-            let text = format!("{path} is the fleet's own file (version_file or sync_log): a pack may not install it");
+            let text = format!(
+                "{path} is the fleet's own file (version_file or sync_log): a pack may not install it"
+            );
             let pack = Some(recorded.owner.clone());
             return Some(Hold { pack, path: Some(path.clone()), cause: HoldCause::Version(text) });
         }
@@ -190,7 +192,12 @@ fn halt(mut plan: Plan, hold: Hold, known: &Record) -> Plan {
 
 /// Carries out the plan of a report, if it has something to commit. The report says afterwards how that
 /// ended.
-pub fn apply(workspace: &Workspace, deployment: &Deployment, mut report: Report, options: &Options) -> Report {
+pub fn apply(
+    workspace: &Workspace,
+    deployment: &Deployment,
+    mut report: Report,
+    options: &Options,
+) -> Report {
     let Some(survey) = report.survey.as_ref() else { return report };
     if !survey.plan.commits || deployment.mode == Mode::Observe {
         return report;
@@ -269,9 +276,9 @@ fn pin(workspace: &Workspace, next: &Record) -> Result<(), Failure> {
         commits.sort();
         commits.dedup();
         if let Some(source) = workspace.sources.get(name) {
-            source
-                .pin(&commits)
-                .map_err(|error| Failure::Request(format!("cannot keep pins of {name} reachable: {error}")))?;
+            source.pin(&commits).map_err(|error| {
+                Failure::Request(format!("cannot keep pins of {name} reachable: {error}"))
+            })?;
         }
     }
     Ok(())

@@ -146,17 +146,22 @@ fn moved_tag(resolved: &Resolved, requirement: &Requirement, record: Option<&Rec
     }
 }
 
-fn resolve_one(workspace: &Workspace, name: &PackName, assignment: &Assignment) -> Result<Resolved, HoldCause> {
+fn resolve_one(
+    workspace: &Workspace,
+    name: &PackName,
+    assignment: &Assignment,
+) -> Result<Resolved, HoldCause> {
     let missing = |what: &str| HoldCause::Version(format!("{what} is not declared"));
     let pack = workspace.fleet.packs.get(name).ok_or_else(|| missing(name.as_str()))?;
     let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
     let overlays = overlays(workspace, name, assignment)?;
-    let directory = matches!(
-        workspace.fleet.sources.get(&pack.source),
-        Some(crate::model::fleet::Source::Directory(_))
-    );
-    let (found, commit) =
-        if directory { (None, None) } else { find(source.as_ref(), pack, assignment).map(|(f, c)| (Some(f), Some(c)))? };
+    let directory =
+        matches!(workspace.fleet.sources.get(&pack.source), Some(crate::model::fleet::Source::Directory(_)));
+    let (found, commit) = if directory {
+        (None, None)
+    } else {
+        find(source.as_ref(), pack, assignment).map(|(f, c)| (Some(f), Some(c)))?
+    };
     let mut dirs = vec![pack.dir.clone()];
     dirs.extend(pack.aliases.iter().cloned().map(Some));
     let rules = TreeRules { limits: workspace.fleet.limits, distinct: pack.case == Case::Distinct };
@@ -205,7 +210,11 @@ fn find(
     Ok((chosen, commit))
 }
 
-fn overlays(workspace: &Workspace, pack: &PackName, assignment: &Assignment) -> Result<Vec<Overlay>, HoldCause> {
+fn overlays(
+    workspace: &Workspace,
+    pack: &PackName,
+    assignment: &Assignment,
+) -> Result<Vec<Overlay>, HoldCause> {
     let mut overlays = Vec::new();
     for name in &assignment.overlays {
         match workspace.overlays.get(name) {

@@ -68,14 +68,17 @@ impl Workspace {
         let file = absolute(file)?;
         let directory = file.parent().unwrap_or(Utf8Path::new("/")).to_owned();
         let mut texts = vec![FleetText { name: short(&file), text: read_text(&file)? }];
-        for include in includes(&directory, &fleet_file::includes(&texts[0].text))? {
+        for include in includes(&directory, &texts[0].text) {
             let text = read_text(&directory.join(include.as_str()))?;
             texts.push(FleetText { name: include, text });
         }
         let overlays = read_overlays(&directory)?;
         let known = overlays
             .iter()
-            .map(|(name, overlay)| (name.clone(), overlay.as_ref().ok().map(|o| o.manifest.pack.clone())))
+            .map(|(name, overlay)| {
+                let pack = overlay.as_ref().ok().map(|overlay| overlay.manifest.pack.to_string());
+                (name.to_string(), pack)
+            })
             .collect();
         let context = Context { directory, overlays: known };
         let fleet = match fleet_file::parse(&texts, &context) {
@@ -125,13 +128,13 @@ fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
 
 /// Files beneath the directory that match a pattern, sorted; links are not followed. A pattern that
 /// matches nothing is not an error: `fleet.d/*.toml` may be empty.
-fn includes(directory: &Utf8Path, patterns: &[String]) -> Result<Vec<String>, LoadError> {
+fn includes(directory: &Utf8Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for pattern in patterns {
+    for include in fleet_file::includes(text) {
         // The validator reports a pattern that does not compile or leaves the directory.
-        let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() else { continue };
+        let Ok(glob) = GlobBuilder::new(&include.pattern).literal_separator(true).build() else { continue };
         let glob = glob.compile_matcher();
-        let depth = pattern.split('/').count();
+        let depth = include.pattern.split('/').count();
         let walk = ignore::WalkBuilder::new(directory).standard_filters(false).max_depth(Some(depth)).build();
         for entry in walk.flatten() {
             let Some(path) = Utf8Path::from_path(entry.path()) else { continue };
@@ -143,13 +146,11 @@ fn includes(directory: &Utf8Path, patterns: &[String]) -> Result<Vec<String>, Lo
     }
     found.sort();
     found.dedup();
-    Ok(found)
+    found
 }
 
 /// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.
-fn read_overlays(
-    directory: &Utf8Path,
-) -> Result<BTreeMap<OverlayName, Result<Overlay, String>>, LoadError> {
+fn read_overlays(directory: &Utf8Path) -> Result<BTreeMap<OverlayName, Result<Overlay, String>>, LoadError> {
     let mut overlays = BTreeMap::new();
     let top = directory.join("overlays");
     let failed = |source| LoadError::Read { path: top.clone(), source };

@@ -292,9 +292,8 @@ impl Undo<'_> {
                 next.entries.entry(path.clone()).or_insert_with(|| recorded.clone());
             }
         }
-        next.decisions.retain(|path, _| {
-            next.entries.get(path).is_some_and(|recorded| !self.covers(&recorded.owner))
-        });
+        next.decisions
+            .retain(|path, _| next.entries.get(path).is_some_and(|recorded| !self.covers(&recorded.owner)));
         let names: BTreeSet<&PackName> =
             self.record.packs.keys().chain(self.target.packs.keys()).chain(self.given.packs.keys()).collect();
         for name in names.into_iter().filter(|name| self.covers(name)) {

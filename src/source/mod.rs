@@ -4,6 +4,7 @@
 //! directory of a commit. Trees are read by blob id from a full bare mirror, never from a checkout, so
 //! that no attribute smudges a byte. A plain directory answers the same questions without commits.
 
+pub mod checkout;
 pub mod directory;
 pub mod git;
 pub mod memory;
