@@ -1,17 +1,22 @@
 //! Where bytes are found, by their digest.
 //!
 //! In this order: merges of this pass, overlays, the pack at hand, the commits that the record names,
-//! the controller's object store, the host's. Every find is verified by whoever reads it first; a
+//! the controller's object store, the host's, and the tree on the host. Every find is verified by whoever reads it first; a
 //! content that is nowhere is an error, never empty bytes.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::host::{BlobError, Blobs, Host};
+use crate::model::actual::Seen;
 use crate::model::pack::CommitId;
 use crate::model::{Content, SourceName};
 
 use super::report::Survey;
 use super::workspace::Workspace;
+
+/// Which sources may have a content.
+type Places = BTreeMap<Content, Vec<(SourceName, Option<CommitId>)>>;
 
 /// Bytes that one deployment's pass may need.
 pub struct Contents<'a> {
@@ -19,7 +24,7 @@ pub struct Contents<'a> {
     host: &'a dyn Host,
     survey: &'a Survey,
     extra: &'a BTreeMap<Content, Vec<u8>>,
-    recorded: BTreeMap<Content, (SourceName, Option<CommitId>)>,
+    places: OnceLock<Places>,
 }
 
 impl<'a> Contents<'a> {
@@ -30,36 +35,22 @@ impl<'a> Contents<'a> {
         survey: &'a Survey,
         extra: &'a BTreeMap<Content, Vec<u8>>,
     ) -> Self {
-        let mut recorded = BTreeMap::new();
-        if let Some(record) = &survey.observation.record {
-            for entry in record.entries.values() {
-                let source = record.packs.get(&entry.owner).map(|pack| pack.source.clone());
-                if let (Some(base), Some(source)) = (entry.base.or(entry.written), source) {
-                    recorded.insert(base.content, (source, entry.commit.clone()));
-                }
-            }
-        }
-        Self { workspace, host, survey, extra, recorded }
+        Self { workspace, host, survey, extra, places: OnceLock::new() }
     }
 
-    /// The bytes that lie on the host where `content` was seen.
+    /// The bytes with this digest, wherever they are.
     pub fn find(&self, content: Content) -> Result<Vec<u8>, BlobError> {
         if let Some(bytes) = self.extra.get(&content).or_else(|| self.survey.merged.get(&content)) {
             return Ok(bytes.clone());
         }
-        let mut why = Vec::new();
-        for resolved in &self.survey.resolved {
-            if let Some(bytes) = resolved.overlay_bytes.get(&content) {
-                return Ok(bytes.clone());
-            }
-            if resolved.entries.values().any(|desired| desired.entry.content == content) {
-                match self.ask_source(&resolved.source, resolved.pin.commit.as_ref(), content) {
-                    Ok(bytes) => return Ok(bytes),
-                    Err(error) => why.push(error),
-                }
-            }
+        let overlays = self.survey.resolved.iter();
+        if let Some(bytes) = overlays.filter_map(|resolved| resolved.overlay_bytes.get(&content)).next() {
+            return Ok(bytes.clone());
         }
-        if let Some((source, commit)) = self.recorded.get(&content) {
+        let mut why = Vec::new();
+        // Most passes find nothing to do and need no bytes at all, so the index is made on first use.
+        let places = self.places.get_or_init(|| self.places());
+        for (source, commit) in places.get(&content).into_iter().flatten() {
             match self.ask_source(source, commit.as_ref(), content) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => why.push(error),
@@ -75,10 +66,42 @@ impl<'a> Contents<'a> {
             Ok(None) => {}
             Err(error) => why.push(error.to_string()),
         }
+        // Bytes that nobody changed since they were put lie in the tree itself.
+        for (path, seen) in &self.survey.observation.actual.paths {
+            if matches!(seen, Seen::Entry(entry) if entry.content == content) {
+                match self.host.read(path, content) {
+                    Ok(bytes) => return Ok(bytes),
+                    Err(error) => why.push(error.to_string()),
+                }
+            }
+        }
         if why.is_empty() {
             why.push("neither a source, nor the cache, nor the host has them".to_owned());
         }
         Err(BlobError { content, why: why.join("; ") })
+    }
+
+    /// The packs at hand first, then what the record says of bases.
+    fn places(&self) -> Places {
+        let mut places = Places::new();
+        for resolved in &self.survey.resolved {
+            for desired in resolved.entries.values() {
+                let place = (resolved.source.clone(), desired.commit.clone());
+                places.entry(desired.entry.content).or_default().push(place);
+            }
+        }
+        if let Some(record) = &self.survey.observation.record {
+            for entry in record.entries.values() {
+                let source = record.packs.get(&entry.owner).map(|pack| pack.source.clone());
+                if let (Some(base), Some(source)) = (entry.base.or(entry.written), source) {
+                    places.entry(base.content).or_default().push((source, entry.commit.clone()));
+                }
+            }
+        }
+        for found in places.values_mut() {
+            found.dedup();
+        }
+        places
     }
 
     fn ask_source(

@@ -14,6 +14,7 @@ use crate::model::DeploymentName;
 use crate::model::fleet::Mode;
 use crate::plan::order;
 
+use super::orphans;
 use super::pass;
 use super::report::{Failure, Outcome, Report, Wait};
 use super::resolve::{Resolutions, resolve};
@@ -133,7 +134,11 @@ pub fn apply(
         }
         left = later;
     }
-    Ok(order.iter().filter_map(|name| done.remove(name)).collect())
+    let reports: Vec<Report> = order.iter().filter_map(|name| done.remove(name)).collect();
+    if let Err(error) = orphans::remember(workspace, &reports) {
+        tracing::warn!(%error, "orphaned deployments may go unreported");
+    }
+    Ok(reports)
 }
 
 /// Applies reports that wait for nobody.

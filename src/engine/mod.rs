@@ -14,6 +14,7 @@
 pub mod contents;
 pub mod decide;
 pub mod fleet;
+pub mod orphans;
 pub mod pass;
 pub mod report;
 pub mod resolve;

@@ -27,6 +27,8 @@ pub struct Workspace {
     pub file: Utf8PathBuf,
     /// The commit that is checked out around it, if it lies in a git repository.
     pub commit: Option<FleetCommit>,
+    /// Where mirrors and object stores lie.
+    pub cache: Utf8PathBuf,
     /// Overlays by name; one that is damaged says why.
     pub(crate) overlays: BTreeMap<OverlayName, Result<Overlay, String>>,
     /// Sources by name.
@@ -98,7 +100,8 @@ impl Workspace {
             .collect();
         let commit = checkout::head(&context.directory);
         let objects = ObjectStore::open(&cache.join("objects"));
-        Ok(Self { fleet, file, commit, overlays, sources, objects })
+        let cache = cache.to_owned();
+        Ok(Self { fleet, file, commit, cache, overlays, sources, objects })
     }
 
     /// The host of a deployment. Nothing happens to it yet.
