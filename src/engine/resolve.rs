@@ -112,6 +112,7 @@ impl Resolutions {
 fn desired_pack(pack: &Pack, assignment: &Assignment, resolved: &Resolved) -> DesiredPack {
     let recorded = RecordedPack {
         pin: resolved.pin.clone(),
+        requirement: assignment.requirement.to_string(),
         source: pack.source.clone(),
         overlays: assignment.overlays.clone(),
         desired: resolved.desired,

@@ -47,6 +47,8 @@ pub struct Record {
 pub struct RecordedPack {
     /// Which state of the pack; a held pack keeps its pin.
     pub pin: Pin,
+    /// What fleet.toml asked for when it was installed, as it prints.
+    pub requirement: String,
     /// Where base bytes of the pin are found.
     pub source: SourceName,
     /// Overlays, in order.
