@@ -9,6 +9,7 @@ pub mod directory;
 pub mod git;
 pub mod memory;
 pub mod objects;
+pub mod signature;
 
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;
