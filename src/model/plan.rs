@@ -224,7 +224,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What is not done, sorted.
     pub holds: Vec<Hold>,
-    /// Directories of packfleet's making to remove if they are empty afterwards, deepest first.
+    /// Directories to remove if they are empty once all removals are done, deepest first, and before
+    /// anything is put: those of packfleet's making, and any in whose place a file is put.
     pub prune: Vec<TreePath>,
     /// The record to commit; its generation is `generation + 1`.
     pub next: Record,

@@ -5,6 +5,7 @@
 //! [`Standing`]. Nothing is decided here about what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::model::actual::{Actual, Seen};
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution};
@@ -141,7 +142,7 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
         let desired = wanted.filter(|_| owners.contains_key(path)).and_then(|w| w.entries.get(path));
         let known = wanted.map(|wanted| &wanted.recorded).or_else(|| record.packs.get(pack));
         let modes = known.map_or(Modes::ExecBit, |known| known.modes);
-        let edits = wanted.map_or(deployment.edits, |wanted| wanted.recorded.edits);
+        let edits = policy(deployment, pack, packs.get(pack));
         let seen = actual.paths.get(path);
         let host_owned = match desired {
             Some(desired) => desired.host_owned,
@@ -159,13 +160,22 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
             edits,
             modes,
         };
+        clear_way(path, &mut judged, record, &owners);
         if !host_owned {
-            clear_way(&mut judged, record, &owners);
             judged.standing = stand(&judged);
         }
         paths.insert(path.clone(), judged);
     }
     Drift { paths, packs }
+}
+
+/// The policy for edits: of a pack whose Desired is what is recorded, today's and not the recorded one;
+/// of one that is to be removed, the deployment's.
+fn policy(deployment: &Deployment, name: &PackName, pack: Option<&PackDrift>) -> Edits {
+    let Some(pack) = pack else { return deployment.edits };
+    let today = deployment.packs.get(name).filter(|_| pack.frozen.is_some()).map(|today| today.edits);
+    let wanted = pack.wanted.as_ref().map(|wanted| wanted.recorded.edits);
+    today.or(wanted).unwrap_or(deployment.edits)
 }
 
 /// What each pack's Desired is, and why it is not fleet.toml's where it is not.
@@ -256,18 +266,28 @@ fn assign(
 }
 
 /// An obstacle that the same plan takes away is none: a recorded file that is to become a directory,
-/// or a directory of recorded files that is to become a file. If that removal is held, what lies
-/// above or below it is held with it.
-fn clear_way(judged: &mut Judged, record: &Record, owners: &BTreeMap<TreePath, PackName>) {
+/// or a directory of recorded files that is to become a file. Whether it is really taken away is known
+/// only when everything is judged; [`super::holds`] holds what would collide.
+fn clear_way(path: &TreePath, judged: &mut Judged, record: &Record, owners: &BTreeMap<TreePath, PackName>) {
     let goes = |at: &TreePath| record.entries.contains_key(at) && !owners.contains_key(at);
     let clear = match judged.obstacle() {
         Some(Obstacle::Ancestor { at, .. }) => judged.desired.is_none() || goes(at),
-        Some(Obstacle::Directory { foreign: None }) => judged.base().is_none() && judged.desired.is_some(),
+        Some(Obstacle::Directory { foreign: None }) => {
+            judged.base().is_none() && judged.desired.is_some() && is_ours(path, record)
+        }
         _ => false,
     };
     if clear {
         judged.actual = None;
     }
+}
+
+/// Whether a directory is of packfleet's making or holds what packfleet put there. An empty one that
+/// somebody else made is as foreign as a file.
+fn is_ours(directory: &TreePath, record: &Record) -> bool {
+    let from = format!("{directory}/");
+    let mut inside = record.entries.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
+    record.directories.contains(directory) || inside.next().is_some_and(|(path, _)| path.is_below(directory))
 }
 
 /// The standing, with an obstacle counted as something that equals nothing, and exec bits left out

@@ -2,12 +2,15 @@
 //!
 //! Half an upgrade is worse than none: one held path stops its whole pack, unless the pack says
 //! otherwise. A held pack stops what requires it, what a path moves to or from, and whatever lies above
-//! or below its paths. The spreading runs until nothing changes; it only ever adds, so it ends.
+//! or below its paths. Nor is anything put above or below what stays for other reasons: an edit that is
+//! kept, a file of the host's, another put. The spreading runs until nothing changes; it only ever adds,
+//! so it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::model::plan::{Hold, HoldCause};
+use crate::model::actual::Seen;
+use crate::model::plan::{Hold, HoldCause, Obstacle};
 use crate::model::record::Record;
 use crate::model::{PackName, TreePath};
 
@@ -121,7 +124,8 @@ impl Spreading<'_> {
     fn round(&mut self) -> bool {
         let mut grew = false;
         for (name, pack) in &self.drift.packs {
-            for other in &pack.moves_with {
+            // A frozen pack keeps all of its paths: nothing moves from it or to it that could be held.
+            for other in pack.moves_with.iter().filter(|_| pack.frozen.is_none()) {
                 if self.is_held(other) && !self.held.stopped.contains(name) {
                     grew |= self.stop(name, None, HoldCause::Tied { pack: other.clone() });
                 }
@@ -133,11 +137,17 @@ impl Spreading<'_> {
             };
             for required in requires.iter().filter(|required| self.drift.packs.contains_key(*required)) {
                 let removal = pack.wanted.is_none();
+                // A removal that was rejected is a held one, too.
+                let kept = matches!(pack.frozen, Some(HoldCause::Rejected { desired: None, .. }));
                 let required_goes = self.drift.packs[required].wanted.is_none();
                 if !removal && self.is_held(required) && self.pending(name) {
                     grew |= self.stop(name, None, HoldCause::Requires { pack: required.clone() });
                 }
-                if removal && required_goes && self.is_held(name) && !self.held.stopped.contains(required) {
+                if (removal || kept)
+                    && required_goes
+                    && self.is_held(name)
+                    && !self.held.stopped.contains(required)
+                {
                     grew |= self.stop(required, None, HoldCause::Requires { pack: name.clone() });
                 }
             }
@@ -145,26 +155,21 @@ impl Spreading<'_> {
         grew | self.nested()
     }
 
-    /// Holds what would be written above or below a held path.
+    /// Holds what would be written above or below a held path, or put above or below what stays.
     fn nested(&mut self) -> bool {
-        let held: BTreeSet<TreePath> = self
-            .drift
-            .paths
-            .iter()
-            .filter(|(path, judged)| self.held.holds(&judged.pack, path))
-            .map(|(path, _)| path.clone())
-            .collect();
         let mut found = Vec::new();
         for (path, verdict) in self.verdicts {
             let Some(judged) = self.drift.paths.get(path) else { continue };
-            if !matches!(verdict, Verdict::Write { .. }) || self.held.holds(&judged.pack, path) {
+            let Verdict::Write { after, .. } = verdict else { continue };
+            if self.held.holds(&judged.pack, path) {
                 continue;
             }
-            let above = path.ancestors().find(|ancestor| held.contains(ancestor));
+            let put = after.is_some();
+            let above =
+                path.ancestors().find(|at| self.is_path_held(at) || put && self.left_at(at) == Left::Entry);
             let by = above.or_else(|| {
-                let from = format!("{path}/");
-                let next = held.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded)).next();
-                next.filter(|next| next.is_below(path)).cloned()
+                let mut below = self.below(path);
+                below.find(|at| self.is_path_held(at) || put && self.left_at(at) != Left::Nothing).cloned()
             });
             if let Some(by) = by {
                 found.push((judged.pack.clone(), path.clone(), by));
@@ -176,4 +181,39 @@ impl Spreading<'_> {
         }
         grew
     }
+
+    fn is_path_held(&self, path: &TreePath) -> bool {
+        self.drift.paths.get(path).is_some_and(|judged| self.held.holds(&judged.pack, path))
+    }
+
+    /// Judged paths below one, in order.
+    fn below(&self, path: &TreePath) -> impl Iterator<Item = &TreePath> {
+        let from = format!("{path}/");
+        let after = self.drift.paths.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
+        after.map(|(at, _)| at).take_while(move |at| at.as_str().starts_with(&from))
+    }
+
+    /// What lies at a judged path once the plan, as far as it is not held, is carried out.
+    fn left_at(&self, path: &TreePath) -> Left {
+        let Some(judged) = self.drift.paths.get(path) else { return Left::Nothing };
+        match (self.verdicts.get(path), &judged.actual) {
+            (Some(Verdict::Write { after, .. }), _) if !self.held.holds(&judged.pack, path) => {
+                if after.is_some() { Left::Entry } else { Left::Nothing }
+            }
+            (_, None | Some(Seen::Obstacle(Obstacle::Ancestor { .. }))) => Left::Nothing,
+            (_, Some(Seen::Obstacle(Obstacle::Directory { .. }))) => Left::Directory,
+            _ => Left::Entry,
+        }
+    }
+}
+
+/// What a path holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Nothing that would be in the way.
+    Nothing,
+    /// A directory: nothing may be put in its place.
+    Directory,
+    /// Something beneath which nothing can lie.
+    Entry,
 }

@@ -6,17 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::actual::Actual;
+use crate::model::actual::{Actual, Seen};
 use crate::model::desired::Desired;
 use crate::model::fleet::{Budget, Deployment, State};
-use crate::model::plan::{Action, Plan, Purpose};
-use crate::model::record::Record;
+use crate::model::plan::{Action, Obstacle, Plan, Purpose};
+use crate::model::record::{Decision, Record, Take};
 use crate::model::{Content, FleetName, PackName, RecordDigest, TreePath};
 
 use super::audit::audit;
-use super::drift::{Drift, judge};
+use super::drift::{Drift, PackDrift, judge};
 use super::holds::{Held, spread};
 use super::order;
+use super::standing::Standing;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
 /// All that a plan is made from.
@@ -87,18 +88,21 @@ pub fn plan(question: &Question<'_>, drift: &Drift, answers: &BTreeMap<TreePath,
     let actions = actions(drift, &record, &verdicts, &held);
     let mut next = next(drift, &record, &verdicts, &held);
     next.generation = record.generation + 1;
-    next.directories = record.directories.clone();
-    if !actions.is_empty() {
-        next.directories.extend(made(&actions, question.actual));
-    }
-    let needed: BTreeSet<TreePath> = next.entries.keys().flat_map(TreePath::ancestors).collect();
-    let mut prune: Vec<TreePath> = Vec::new();
-    if !actions.is_empty() {
-        prune = next.directories.iter().filter(|d| !needed.contains(*d)).cloned().collect();
-        next.directories.retain(|directory| needed.contains(directory));
-        prune.reverse();
-    }
     let commits = !actions.is_empty() || says_something_new(&record, &next);
+    let mut prune = Vec::new();
+    if commits {
+        let made = made(&actions, question.actual);
+        next.directories.extend(made);
+        let needed: BTreeSet<TreePath> = next.entries.keys().flat_map(TreePath::ancestors).collect();
+        let mut gone = replaced(&actions, question.actual);
+        // One that is no directory any more is somebody's by now.
+        let empty = |directory: &&TreePath| {
+            !needed.contains(*directory) && question.actual.directories.contains(*directory)
+        };
+        gone.extend(next.directories.iter().filter(empty).cloned());
+        next.directories.retain(|directory| needed.contains(directory));
+        prune.extend(gone.into_iter().rev());
+    }
     Plan {
         purpose: Purpose::Sync,
         generation: record.generation,
@@ -175,14 +179,41 @@ fn next(drift: &Drift, record: &Record, verdicts: &BTreeMap<TreePath, Verdict>, 
             None => {}
         }
     }
-    next.decisions.retain(|path, decision| {
-        drift
-            .paths
-            .get(path)
-            .is_some_and(|judged| held.holds(&judged.pack, path) && decided(judged, Some(decision)).is_some())
-    });
+    next.decisions.retain(|path, decision| waits(path, decision, drift, held));
     next.rejected.retain(|name, _| drift.packs.get(name).is_some_and(|pack| pack.frozen.is_some()));
     next
+}
+
+/// Whether a decision stays on record: it was not carried out, and may yet be.
+fn waits(path: &TreePath, decision: &Decision, drift: &Drift, held: &Held) -> bool {
+    let frozen = |pack: &PackDrift| pack.frozen.is_some();
+    let Some(judged) = drift.paths.get(path) else {
+        // Perhaps a path that a version has which cannot be used just now.
+        return drift.packs.values().any(frozen);
+    };
+    if decided(judged, Some(decision)).is_some() {
+        // That a file stays deleted is not in the base; the decision is what says so.
+        let deleted = judged.standing == Standing::Missing && decision.take == Take::Local;
+        return deleted || held.holds(&judged.pack, path);
+    }
+    // While a version is held its Desired is not what the decision speaks of.
+    drift.packs.get(&judged.pack).is_some_and(frozen)
+        && judged.obstacle().is_none()
+        && decision.actual == judged.actual_entry()
+}
+
+/// Directories in whose place files are put: all that was in them is removed before.
+fn replaced(actions: &[Action], actual: &Actual) -> BTreeSet<TreePath> {
+    let is_directory =
+        |path: &TreePath| matches!(actual.paths.get(path), Some(Seen::Obstacle(Obstacle::Directory { .. })));
+    let files: Vec<&TreePath> = actions
+        .iter()
+        .filter(|action| action.after.is_some() && is_directory(&action.path))
+        .map(|action| &action.path)
+        .collect();
+    let inside = |directory: &&TreePath| files.iter().any(|file| directory.is_below(file));
+    let below = actual.directories.iter().filter(inside);
+    files.iter().copied().chain(below).cloned().collect()
 }
 
 /// Directories that creating files makes.

@@ -4,6 +4,7 @@
 //! of merges meet here. A verdict concerns one path alone; that a held path holds others is decided in
 //! [`super::holds`].
 
+use crate::model::actual::Seen;
 use crate::model::fleet::{Changed, Deleted};
 use crate::model::pack::Modes;
 use crate::model::plan::{Cause, Conflict, HoldCause, Obstacle};
@@ -101,7 +102,9 @@ pub fn verdict(
         Standing::Edited => match (judged.edits.changed, judged.obstacle()) {
             (Changed::Revert, Some(_)) => obstructed(judged),
             (Changed::Revert, None) => put(judged, Cause::Revert, Save::Yes),
-            (Changed::Merge | Changed::Keep, _) => refresh(judged, settled),
+            // What was left there is still all that is known of it.
+            (_, Some(_)) => refresh(judged, settle(judged, judged.recorded.as_ref().and_then(|r| r.written))),
+            (_, None) => refresh(judged, settled),
         },
         Standing::Conflicted => conflicted(judged, answer, departs),
         Standing::Unmanaged | Standing::HostOwned => Verdict::Leave,
@@ -128,23 +131,29 @@ fn conflicted(judged: &Judged, answer: Option<&MergeAnswer>, departs: Departs) -
     if departs == Departs::Yes && judged.desired.is_none() {
         return Verdict::Forget;
     }
-    // A file that is not ours but has the very bytes is adopted; its exec bit counts as an edit.
+    // A file that is not ours but has the very bytes is adopted; its exec bit counts as an edit, which is
+    // reverted at once where edits are: an adoption that the next pass corrects would be half a pass.
     if let (None, Some(actual), Some(desired)) =
         (judged.base(), judged.actual_entry(), judged.desired_entry())
         && actual.kind != Kind::Link
         && desired.kind != Kind::Link
         && actual.content == desired.content
     {
-        return settle(judged, Some(actual)).map_or(Verdict::Leave, Verdict::Settle);
+        return match (judged.edits.changed, settle(judged, Some(actual))) {
+            (Changed::Revert, _) => put(judged, Cause::Revert, Save::Yes),
+            (_, Some(adopted)) => Verdict::Settle(adopted),
+            (_, None) => Verdict::Leave,
+        };
     }
     match judged.edits.changed {
-        Changed::Keep => Verdict::Leave,
+        // What has no base is no edit but a stranger, which `keep` does not speak of.
+        Changed::Keep if judged.base().is_some() => Verdict::Leave,
         _ if judged.obstacle().is_some() => obstructed(judged),
         Changed::Revert if judged.base().is_some() => {
             let cause = if judged.desired.is_some() { Cause::Revert } else { Cause::Remove };
             put(judged, cause, Save::Yes)
         }
-        Changed::Revert | Changed::Merge => merged(judged, answer),
+        Changed::Revert | Changed::Merge | Changed::Keep => merged(judged, answer),
     }
 }
 
@@ -207,7 +216,7 @@ fn carry_out(judged: &Judged, take: Take) -> Verdict {
         Take::File(content) => {
             let kind = judged.desired_entry().or(actual).map_or(Kind::File, |entry| entry.kind);
             let kind = if kind == Kind::Link { Kind::File } else { kind };
-            let after = Some(Entry { kind, content });
+            let after = Some(live_bit(judged, Entry { kind, content }));
             let settle = settle(judged, after);
             if actual == after {
                 return settle.map_or(Verdict::Forget, Verdict::Settle);
@@ -238,6 +247,11 @@ fn host_owned(judged: &Judged) -> Verdict {
             save: false,
             settle: Some(mark),
         },
+        // Neither known to be there nor known to be absent: asked again on the next pass.
+        (
+            None,
+            Some(Seen::Obstacle(Obstacle::Ancestor { .. } | Obstacle::Unreadable(_) | Obstacle::Busy)),
+        ) => Verdict::Leave,
         (None, Some(_)) | (Some(_), _) => Verdict::Settle(mark),
     }
 }
@@ -260,20 +274,23 @@ fn refresh(judged: &Judged, settled: Option<Recorded>) -> Verdict {
 
 fn put(judged: &Judged, cause: Cause, save: Save) -> Verdict {
     let before = judged.actual_entry();
-    let mut after = judged.desired_entry();
-    // Where exec bits do not count, a live file keeps its own.
-    if let (Modes::Ignore, Some(before), Some(after)) = (judged.modes, before, &mut after)
-        && before.kind != Kind::Link
-        && after.kind != Kind::Link
-    {
-        after.kind = before.kind;
-    }
+    let after = judged.desired_entry().map(|after| live_bit(judged, after));
     let settle = settle(judged, after);
     if before == after {
         return settle.map_or(Verdict::Forget, Verdict::Settle);
     }
     let save = save == Save::Yes && before.is_some();
     Verdict::Write { before, after, cause, save, settle }
+}
+
+/// Where exec bits do not count, a live file keeps its own.
+fn live_bit(judged: &Judged, after: Entry) -> Entry {
+    match (judged.modes, judged.actual_entry()) {
+        (Modes::Ignore, Some(live)) if live.kind != Kind::Link && after.kind != Kind::Link => {
+            Entry { kind: live.kind, ..after }
+        }
+        _ => after,
+    }
 }
 
 /// base := desired, written := what is left there. `None` where nothing is desired any more.
