@@ -1,0 +1,182 @@
+//! A host in memory: looking at it, planning for it, carrying a plan out.
+//!
+//! Looking finds what the real scan finds: nothing beneath a file, a directory with what is foreign in
+//! it. Carrying out is as strict as the switch: each `before` is compared, a file is not put where a
+//! directory lies nor beneath a file, and a directory goes only when it is empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use packfleet::model::actual::{Actual, Seen};
+use packfleet::model::desired::Resolution;
+use packfleet::model::plan::{Action, Conflict, Obstacle, Plan};
+use packfleet::model::{Content, Entry, TreePath};
+use packfleet::plan::Drift;
+use packfleet::plan::planner::{self, Question};
+use packfleet::plan::verdict::MergeAnswer;
+
+use crate::world::{Node, World};
+
+impl World {
+    /// Every path that the host looks at: recorded or desired.
+    pub fn looked_at(&self) -> BTreeSet<TreePath> {
+        let recorded = self.record.iter().flat_map(|record| record.entries.keys());
+        let desired = self.desired.packs.values().filter_map(|resolution| match resolution {
+            Resolution::Pinned(pack) => Some(pack.entries.keys()),
+            Resolution::Held(_) => None,
+        });
+        recorded.chain(desired.flatten()).cloned().collect()
+    }
+
+    pub fn observe(&self) -> Actual {
+        let looked = self.looked_at();
+        let mut actual = Actual::default();
+        for path in &looked {
+            if let Some(seen) = self.look(path, &looked) {
+                actual.paths.insert(path.clone(), seen);
+            }
+            actual.directories.extend(path.ancestors().filter(|above| self.directories.contains(above)));
+        }
+        actual
+    }
+
+    fn look(&self, path: &TreePath, looked: &BTreeSet<TreePath>) -> Option<Seen> {
+        let above: Vec<TreePath> = path.ancestors().collect();
+        if let Some(at) = above.iter().rev().find(|above| self.tree.contains_key(*above)) {
+            return Some(Seen::Obstacle(Obstacle::Ancestor { at: at.clone(), what: "file".into() }));
+        }
+        match self.tree.get(path) {
+            Some(Node::File(entry)) => Some(Seen::Entry(*entry)),
+            Some(Node::Special) => Some(Seen::Obstacle(Obstacle::Special("FIFO".into()))),
+            Some(Node::Unreadable) => Some(Seen::Obstacle(Obstacle::Unreadable("EIO".into()))),
+            Some(Node::Busy) => Some(Seen::Obstacle(Obstacle::Busy)),
+            None if self.directories.contains(path) => {
+                let leads = |inside: &TreePath| looked.iter().any(|known| known.is_below(inside));
+                let mut inside: Vec<String> = self
+                    .tree
+                    .keys()
+                    .filter(|at| at.is_below(path))
+                    .filter(|at| !looked.contains(*at))
+                    .map(ToString::to_string)
+                    .collect();
+                inside.extend(
+                    self.directories
+                        .iter()
+                        .filter(|at| at.is_below(path) && !leads(at))
+                        .map(|at| format!("{at}/")),
+                );
+                inside.sort();
+                Some(Seen::Obstacle(Obstacle::Directory { foreign: inside.into_iter().next() }))
+            }
+            None => None,
+        }
+    }
+
+    pub fn question<'a>(&'a self, actual: &'a Actual) -> Question<'a> {
+        Question {
+            fleet: &self.fleet,
+            deployment: &self.deployment,
+            record: self.record.as_ref(),
+            digest: self.record.as_ref().map(|record| record.digest()),
+            desired: &self.desired,
+            actual,
+            budget: &self.budget,
+        }
+    }
+
+    /// Looks, merges and plans. Merges that have no answer yet are answered by `{actual+desired}`, or by
+    /// a conflict where one of the two begins with `!`.
+    pub fn plan(&mut self) -> (Drift, Plan) {
+        let actual = self.observe();
+        let (drift, asks) = {
+            let question = self.question(&actual);
+            let drift = question.drift();
+            let asks = planner::asks(&drift, self.record.as_ref());
+            (drift, asks)
+        };
+        let mut answers = BTreeMap::new();
+        for (path, (_, ours, theirs)) in asks {
+            let answer = match self.answers.get(&path) {
+                Some(answer) => answer.clone(),
+                None => self.merge(ours, theirs),
+            };
+            answers.insert(path, answer);
+        }
+        let plan = planner::plan(&self.question(&actual), &drift, &answers);
+        (drift, plan)
+    }
+
+    fn merge(&mut self, ours: Content, theirs: Content) -> MergeAnswer {
+        let (ours, theirs) = (self.names[&ours].clone(), self.names[&theirs].clone());
+        if ours.starts_with('!') || theirs.starts_with('!') {
+            return MergeAnswer::Conflict(Conflict::Text { line: 1, places: 1 });
+        }
+        // A side that holds the other is the merge, as it is with text.
+        let merged = if ours.contains(&theirs) {
+            ours
+        } else if theirs.contains(&ours) {
+            theirs
+        } else {
+            format!("{{{ours}+{theirs}}}")
+        };
+        MergeAnswer::Clean(self.content(&merged))
+    }
+
+    /// Carries out a plan and commits its record.
+    pub fn apply(&mut self, plan: &Plan) {
+        assert!(plan.commits, "nothing to commit");
+        let (removals, puts): (Vec<&Action>, Vec<&Action>) =
+            plan.actions.iter().partition(|action| action.after.is_none());
+        let in_order: Vec<&Action> = removals.iter().chain(&puts).copied().collect();
+        assert_eq!(in_order, plan.actions.iter().collect::<Vec<_>>(), "removals come first");
+        for action in removals {
+            self.switch(action);
+        }
+        self.prune(&plan.prune);
+        for action in puts {
+            self.switch(action);
+        }
+        self.record = Some(plan.next.clone());
+    }
+
+    fn prune(&mut self, directories: &[TreePath]) {
+        for directory in directories {
+            let used = self.tree.keys().chain(&self.directories).any(|path| path.is_below(directory));
+            if !used {
+                self.directories.remove(directory);
+            }
+        }
+    }
+
+    fn switch(&mut self, action: &Action) {
+        let path = &action.path;
+        let before = match self.tree.get(path) {
+            Some(Node::File(entry)) => Some(*entry),
+            Some(other) => panic!("{path}: {other:?} is in the way"),
+            None => None,
+        };
+        assert_eq!(before, action.before, "{path}: before");
+        assert_ne!(action.before, action.after, "{path}: nothing happens");
+        assert!(!self.directories.contains(path), "{path}: a directory is in the way");
+        if let Some(above) = path.ancestors().find(|above| self.tree.contains_key(above)) {
+            panic!("{path}: lies beneath the file {above}");
+        }
+        match action.after {
+            Some(entry) => {
+                self.directories.extend(path.ancestors());
+                self.tree.insert(path.clone(), Node::File(entry));
+            }
+            None => {
+                self.tree.remove(path);
+            }
+        }
+    }
+
+    /// All files and links that lie there.
+    pub fn files(&self) -> BTreeMap<TreePath, Entry> {
+        let files = self.tree.iter().filter_map(|(path, node)| match node {
+            Node::File(entry) => Some((path.clone(), *entry)),
+            _ => None,
+        });
+        files.collect()
+    }
+}
