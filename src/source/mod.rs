@@ -7,8 +7,13 @@
 pub mod checkout;
 pub mod directory;
 pub mod git;
+mod libgit2;
+mod listing;
 pub mod memory;
+mod mirror;
 pub mod objects;
+mod origin;
+mod rules;
 pub mod signature;
 
 use crate::model::fleet::Limits;
@@ -56,6 +61,18 @@ pub struct TreeRules {
     pub limits: Limits,
     /// Whether two names may differ in letter case only.
     pub distinct: bool,
+}
+
+/// What to say if none of a pack's directories exists.
+fn no_directory(dirs: &[Option<TreePath>], place: &str) -> String {
+    let names: Vec<String> = dirs
+        .iter()
+        .map(|dir| dir.as_ref().map_or_else(|| "the top".to_owned(), |dir| format!("{dir:?}")))
+        .collect();
+    match names.as_slice() {
+        [one] => format!("there is no directory {one} in {place}"),
+        many => format!("there is none of the directories {} in {place}", many.join(", ")),
+    }
 }
 
 /// A failed question to a source. Texts from the pack are shown escaped.

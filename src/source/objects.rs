@@ -1,30 +1,139 @@
 //! The controller's content store: bytes by digest, for what no commit holds.
+//!
+//! Files of plain directories and bytes that overlays gave lie here, so that they are still found as the
+//! base of a merge when the directory has moved on. A file is named by the digest of its bytes, written
+//! aside and renamed into place, readable by its owner only, and verified whenever it is read. Nothing is
+//! ever dropped here.
 
-use camino::Utf8Path;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::SourceError;
 use crate::model::Content;
 
 /// A directory of files named by the digest of their bytes.
 #[derive(Debug, Clone)]
-pub struct ObjectStore {}
+pub struct ObjectStore {
+    dir: Utf8PathBuf,
+}
 
 impl ObjectStore {
     /// The store at `dir`; made when the first object is put.
     pub fn open(dir: &Utf8Path) -> Self {
-        let _ = dir;
-        todo!()
+        Self { dir: dir.to_owned() }
     }
 
-    /// Keeps bytes, durably enough for a cache: a whole file or none.
+    /// Keeps bytes: a whole file or none. What is there already is not written again.
     pub fn put(&self, bytes: &[u8]) -> Result<Content, SourceError> {
-        let _ = bytes;
-        todo!()
+        let content = Content::of(bytes);
+        let path = self.path(content);
+        // A damaged file is found, and dropped, when it is read; until then its length is trusted.
+        if fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && file.len() == bytes.len() as u64) {
+            return Ok(content);
+        }
+        replace(&path, bytes)?;
+        Ok(content)
     }
 
-    /// The bytes, verified; `None` if they are not there or damaged.
+    /// The bytes, verified; `None` if they are not there or damaged. Damaged ones are dropped, so that the
+    /// next `put` brings them back.
     pub fn get(&self, content: Content) -> Result<Option<Vec<u8>>, SourceError> {
-        let _ = content;
-        todo!()
+        let path = self.path(content);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io("open", &path, error)),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| io("read", &path, error))?;
+        if Content::of(&bytes) == content {
+            return Ok(Some(bytes));
+        }
+        tracing::warn!(%path, "dropped a damaged object of the cache");
+        fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;
+        Ok(None)
+    }
+
+    fn path(&self, content: Content) -> Utf8PathBuf {
+        self.dir.join(content.to_string())
+    }
+}
+
+/// Writes a file of the cache aside, syncs it and renames it into place; its directory is made if needed.
+pub(super) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), SourceError> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    if let Some(dir) = path.parent() {
+        make_dir(dir)?;
+    }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let aside = Utf8PathBuf::from(format!("{path}.{}-{number}.new", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&aside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .map_err(|error| io("write", &aside, error))
+        .and_then(|()| fs::rename(&aside, path).map_err(|error| io("rename", &aside, error)));
+    if written.is_err() {
+        // Best effort: the cause has been found, and the name will not be used again.
+        let _ = fs::remove_file(&aside);
+    }
+    written
+}
+
+/// Makes a directory of the cache and those above it, for its owner only.
+pub(super) fn make_dir(dir: &Utf8Path) -> Result<(), SourceError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| io("make directory", dir, error))
+}
+
+/// An [`SourceError::Io`].
+pub(super) fn io(operation: &'static str, path: &Utf8Path, source: std::io::Error) -> SourceError {
+    SourceError::Io { operation, path: path.to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_is_found_and_what_is_damaged_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap().join("a/objects");
+        let store = ObjectStore::open(&dir);
+        let missing = Content::of(b"missing");
+        assert_eq!(store.get(missing).unwrap(), None);
+        let content = store.put(b"bytes").unwrap();
+        assert_eq!(content, Content::of(b"bytes"));
+        assert_eq!(store.put(b"bytes").unwrap(), content);
+        assert_eq!(store.get(content).unwrap().unwrap(), b"bytes");
+        let path = dir.join(content.to_string());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left aside");
+
+        fs::write(&path, b"Bytes").unwrap();
+        assert_eq!(store.get(content).unwrap(), None);
+        store.put(b"bytes").unwrap();
+        assert_eq!(store.get(content).unwrap().unwrap(), b"bytes");
+    }
+
+    #[test]
+    fn an_empty_file_is_an_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ObjectStore::open(Utf8Path::from_path(dir.path()).unwrap());
+        let content = store.put(b"").unwrap();
+        assert_eq!(store.get(content).unwrap().unwrap(), b"");
     }
 }

@@ -20,7 +20,7 @@ const FLOORS: [(&str, u8); 9] = [
 /// Crates and the modules that may name them.
 const CONFINED: [(&str, &[&str]); 13] = [
     ("git2", &["merge", "source"]),
-    ("rustix", &["host"]),
+    ("rustix", &["host", "source"]),
     ("tokio", &["engine", "daemon", "cli"]),
     ("tracing_subscriber", &["cli"]),
     ("clap", &["cli"]),
