@@ -1,0 +1,34 @@
+//! What a fleet file may say already, but packfleet cannot do yet.
+//!
+//! Such keys are read and checked like all others, and then refused: to accept and ignore a health check or a
+//! maintenance window would be a lie. **To support one, delete its line from [`NOT_YET`].**
+
+use super::report::{Fault, fault};
+
+/// Table, key (or a kind of value of a key, after a space), and what to do until then.
+const NOT_YET: [(&str, &str, &str); 16] = [
+    ("a fleet file", "rollout", "order deployments by `depends_on`"),
+    ("a fleet file", "status", "ask each controller by `packfleet status`"),
+    ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
+    ("a source", "signed_by", "pin a `rev` that you have verified"),
+    ("a source", "url over ssh", "use an https URL, or a path to a clone"),
+    ("a pack", "host_owns with keys", "let the host own the whole file: name it as a pattern"),
+    ("a pack", "check", "check packs before they are tagged"),
+    ("a pack", "on_change", "run it after `packfleet apply`"),
+    ("a pack", "service", "restart the service after `packfleet apply`"),
+    ("a pack", "restart", "restart the service after `packfleet apply`"),
+    ("a pack", "health", "look after the health of the service by other means"),
+    ("a deployment", "host over ssh", "run packfleet on that machine, with host = \"local\""),
+    ("a deployment", "sudo", "run packfleet as the user who owns the files"),
+    ("a deployment", "pause", "leave the deployment out by a selector"),
+    ("a deployment", "window", "start packfleet from a timer"),
+    ("a deployment", "health", "look after the health of the service by other means"),
+];
+
+/// Why a key, or a kind of its value, is refused for now; `None` once it is supported.
+pub(super) fn refusal(table: &str, key: &str) -> Option<Fault> {
+    let (table, key, hint) = NOT_YET.iter().find(|(t, k, _)| (*t, *k) == (table, key))?;
+    let (key, kind) = key.split_at(key.find(' ').unwrap_or(key.len()));
+    let message = format!("`{key}`{kind} of {table} is not yet supported");
+    Some(fault(message, "not yet supported").hint(*hint))
+}

@@ -1,0 +1,147 @@
+//! The fleet as a whole: its own tables, and what holds across all of them.
+//!
+//! Everything is looked at, whatever was wrong before; only what needs a value that is not there is left out.
+//! A [`Fleet`] comes out only if nothing at all was wrong.
+
+use std::collections::BTreeMap;
+
+use super::deployments::{Surroundings, deployments};
+use super::fleet_file::Context;
+use super::packs::{Policy, accept, known, packs, sources};
+use super::problem::quoted;
+use super::profile::Written;
+use super::raw::{RawFile, RawFleet};
+use super::read::{At, Field};
+use super::report::{Place, Report, fault};
+use super::scalar::{Refused, refused};
+use crate::model::fleet::{Budget, Consent, Fleet, Limits};
+use crate::model::pack::Pack;
+use crate::model::{PackName, TreePath};
+
+/// What the raw tables and the written-out deployments mean. `None` if anything was wrong, now or before.
+pub(super) fn fleet(
+    raw: &RawFile,
+    written: &[Written],
+    context: &Context,
+    report: &mut Report,
+) -> Option<Fleet> {
+    let start = Place::new(0, 0..0);
+    let own = raw.fleet.get();
+    if raw.fleet.is_absent() {
+        let fault = fault("the file has no [fleet] table", "[fleet] is missing");
+        report.add(&start, fault.hint("begin with [fleet] and a name: name = \"my-fleet\""));
+    }
+    let name = own.and_then(|own| {
+        report.within("fleet", |report| own.name.required(&own.place, "name", "name = \"my-fleet\"", report))
+    });
+    let sources = sources(raw, &context.directory, report);
+    let packs = packs(raw, report);
+    let policy = own.map(|own| Policy::of(&own.edits)).unwrap_or_default();
+    let around = Surroundings { raw, packs: &packs, context, policy };
+    let deployments = deployments(written, &around, report);
+    let packs: BTreeMap<PackName, Pack> = packs.into_iter().map(|(name, (pack, _))| (name, pack)).collect();
+    if let Some(own) = own {
+        files_apart(own, &packs, report);
+    }
+    let budget = budget(raw, report);
+    retry(raw, report);
+    if !report.is_empty() {
+        return None;
+    }
+    let path = |field: &Field<TreePath>| field.get().map(|path| path.value.clone());
+    Some(Fleet {
+        name: name?.value.clone(),
+        directory: context.directory.clone(),
+        version_file: own.and_then(|own| path(&own.version_file)),
+        sync_log: own.and_then(|own| path(&own.sync_log)),
+        keep_generations: own.and_then(|own| own.keep_generations.get()).map_or(20, |count| count.0 as u32),
+        budget,
+        limits: limits(raw),
+        sources,
+        packs,
+        deployments,
+    })
+}
+
+/// The VERSION file and the log are no pack's: not its target, and no directory on the way to one.
+fn files_apart(own: &At<RawFleet>, packs: &BTreeMap<PackName, Pack>, report: &mut Report) {
+    let files = [("version_file", &own.version_file), ("sync_log", &own.sync_log)];
+    for (key, file) in files.iter().filter_map(|(key, field)| field.get().map(|file| (key, file))) {
+        for (name, pack) in packs {
+            for to in pack.install.0.iter().filter_map(|line| line.to.as_ref()) {
+                if *to == file.value || to.is_below(&file.value) {
+                    let message = format!(
+                        "`fleet.{key}` is {}, where pack {name} installs {}",
+                        quoted(file.as_str()),
+                        quoted(to.as_str())
+                    );
+                    report.add(
+                        &file.place,
+                        fault(message, "a target of a pack").hint("give it a path of its own"),
+                    );
+                }
+            }
+        }
+    }
+    if let (Some(version), Some(log)) = (own.version_file.get(), own.sync_log.get())
+        && (version.value == log.value || version.is_below(&log.value) || log.is_below(&version.value))
+    {
+        let message = "`fleet.version_file` and `fleet.sync_log` are in each other's way";
+        report.add(&log.place, fault(message, "the same place as version_file"));
+    }
+}
+
+fn budget(raw: &RawFile, report: &mut Report) -> Budget {
+    let Some(table) = raw.budget.get() else {
+        return Budget { max_delete: 25, max_change: 100, consent: Vec::new() };
+    };
+    let mut consents = Vec::new();
+    report.within("budget.consent", |report| {
+        for text in table.consent.items() {
+            let consent = accept(&text.place, consent(text), "not a consent", report);
+            if let Some(consent) = &consent {
+                known(text, consent.pack.as_str(), &raw.packs, "pack", report);
+            }
+            consents.extend(consent);
+        }
+    });
+    Budget {
+        max_delete: table.max_delete.get().map_or(25, |percent| percent.0),
+        max_change: table.max_change.get().map_or(100, |percent| percent.0),
+        consent: consents,
+    }
+}
+
+fn consent(text: &str) -> Result<Consent, Refused> {
+    let form =
+        || refused(format!("{} names no move of a pack", quoted(text))).hint("as in \"slack@1.1.0..1.2.0\"");
+    let (pack, versions) = text.split_once('@').ok_or_else(form)?;
+    let (from, to) = versions.split_once("..").ok_or_else(form)?;
+    let version = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '@');
+    if !version(from) || !version(to) || to.starts_with('.') {
+        return Err(form());
+    }
+    let pack = PackName::new(pack).map_err(|_| form())?;
+    Ok(Consent { pack, from: from.into(), to: to.into() })
+}
+
+fn limits(raw: &RawFile) -> Limits {
+    let default = Limits::default();
+    let Some(table) = raw.limits.get() else { return default };
+    Limits {
+        entries: table.entries.get().map_or(default.entries, |count| count.0),
+        bytes: table.bytes.get().map_or(default.bytes, |bytes| bytes.0),
+        depth: table.depth.get().map_or(default.depth, |count| count.0 as u32),
+    }
+}
+
+/// The first pause after a failure is not longer than the longest.
+fn retry(raw: &RawFile, report: &mut Report) {
+    let Some(retry) = raw.run.get().and_then(|run| run.retry.get()) else { return };
+    if let (Some(initial), Some(max)) = (retry.initial.get(), retry.max.get())
+        && initial.0 > max.0
+    {
+        let message = "`run.retry.initial` is longer than `run.retry.max`";
+        report.add(&initial.place, fault(message, "longer than `max`"));
+    }
+}
