@@ -73,7 +73,11 @@ pub fn check<'a>(
     let mut last: Option<&TreePath> = None;
     for (path, shape) in entries.values() {
         let known = last.map_or(0, |last| shared(last, path));
-        for above in path.ancestors().take_while(|above| above.as_str().len() > known) {
+        let mut above: Vec<TreePath> =
+            path.ancestors().take_while(|above| above.as_str().len() > known).collect();
+        // From the top, so that messages name the directories that differ, not what lies below them.
+        above.reverse();
+        for above in above {
             match entries.get(above.as_str()).map(|(_, shape)| shape.kind) {
                 Some(Kind::Link) => {
                     return Err(ShapeError::ThroughLink { path: (*path).clone(), link: above });

@@ -17,6 +17,7 @@ pub struct FleetCommit {
 
 /// The checkout that a directory lies in; `None` if it lies in none, or in one without a commit.
 pub fn head(directory: &Utf8Path) -> Option<FleetCommit> {
+    super::libgit2::settle();
     let repository = git2::Repository::discover(directory).ok()?;
     let head = repository.head().ok()?;
     let commit = head.peel_to_commit().ok()?.id();
