@@ -43,8 +43,11 @@ fn fleet(text: &str) -> Fleet {
 /// `line:column underlined: message`, and the hint after an arrow.
 fn shown(problems: &Problems, texts: &[(&str, &str)]) -> Vec<String> {
     let show = |problem: &packfleet::desired::problem::Problem| {
-        let (at, (_, text)) =
-            texts.iter().enumerate().find(|(_, (name, _))| *name == problem.file).expect("a file that exists");
+        let (at, (_, text)) = texts
+            .iter()
+            .enumerate()
+            .find(|(_, (name, _))| *name == problem.file)
+            .expect("a file that exists");
         let file = if at == 0 { String::new() } else { format!("{} ", problem.file) };
         let (line, column) = problem.line_column(text);
         let underlined = text[problem.span.clone()].split('\n').next().unwrap_or_default();
