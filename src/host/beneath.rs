@@ -17,6 +17,7 @@ use rustix::fs::{
     StatxFlags,
 };
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Dir {
         Ok(Self(fs::open(path, flags, Mode::empty())?))
     }
 
-    fn open2(&self, path: &str, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+    fn open2(&self, path: impl Arg + Copy, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         // The kernel answers EAGAIN when a rename races with a lookup; the lookup itself is harmless.
         for _ in 0..64 {
             let mode = Mode::from_raw_mode(mode);
@@ -136,7 +137,7 @@ impl Dir {
     }
 
     /// A directory beneath this one, for lookups.
-    pub fn dir(&self, path: &str) -> io::Result<Self> {
+    pub fn dir(&self, path: impl Arg + Copy) -> io::Result<Self> {
         self.open2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Self)
     }
 
@@ -146,7 +147,7 @@ impl Dir {
     }
 
     /// What lies at a name; `None` if nothing does.
-    pub fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
+    pub fn stat(&self, name: impl Arg) -> io::Result<Option<Stat>> {
         match fs::statx(&self.0, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, STATS) {
             Ok(statx) => Ok(Some(Stat::new(&statx))),
             Err(Errno::NOENT) => Ok(None),
@@ -160,7 +161,7 @@ impl Dir {
     }
 
     /// Opens for reading whatever lies there; never blocks, never follows.
-    pub fn open(&self, name: &str) -> io::Result<File> {
+    pub fn open(&self, name: impl Arg + Copy) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         self.open2(name, flags, 0).map(File::from)
     }
@@ -183,7 +184,7 @@ impl Dir {
     }
 
     /// The text of a link.
-    pub fn link_text(&self, name: &str) -> io::Result<Vec<u8>> {
+    pub fn link_text(&self, name: impl Arg) -> io::Result<Vec<u8>> {
         Ok(fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
     }
 

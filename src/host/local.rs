@@ -1,20 +1,25 @@
 //! A root on this machine.
 //!
 //! Holds no open file between calls and no truth: each call opens the root anew and believes what it
-//! finds there.
+//! finds there. What it remembers is where the bytes of backups lie, which never changes.
 
 use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
 use super::beneath::{Dir, Node, stat_file};
 use super::cache::StatCache;
+use super::edits::Edits;
+use super::generations::{Generations, Index};
+use super::journal::Journal;
 use super::scan::{Looked, Scan};
-use super::state::{self, Ground, Owner, failed};
+use super::state::{self, Ground, Owner, failed, name};
 use super::{
-    Actual, Applied, Blobs, Commit, EditId, Generation, HistoryLine, Host, HostError, Look, Observation,
-    Recovery, SavedEdit, Trust, listing,
+    Actual, Applied, Blobs, Commit, EditId, Generation, HistoryLine, Host, HostError, Interrupted, Look,
+    Observation, Recovery, SavedEdit, Trust, listing, transaction,
 };
+use crate::model::record::Record;
 use crate::model::{Content, HostPath, TreePath};
 
 /// The most that is read of a VERSION file.
@@ -24,16 +29,40 @@ const VERSION_LIMIT: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct LocalHost {
     root: HostPath,
+    /// Where the backups' bytes lie, for the generations that it was made from.
+    index: Mutex<Option<(Vec<u64>, Index)>>,
 }
 
 impl LocalHost {
     /// Names a root; nothing is touched before it is used.
     pub fn open(root: HostPath) -> Self {
-        Self { root }
+        Self { root, index: Mutex::new(None) }
     }
 
-    fn missing<T>(&self) -> Result<T, HostError> {
-        Err(HostError::Root { root: self.root.clone(), why: "this is not built yet".into() })
+    /// The state directory, where there is one.
+    fn state(&self) -> Result<Option<Dir>, HostError> {
+        match Ground::open(&self.root)? {
+            Some(ground) => ground.state(),
+            None => Ok(None),
+        }
+    }
+
+    /// Bytes that came out of a generation that is still kept.
+    fn backup(&self, state: &Dir, content: Content) -> Result<Option<Vec<u8>>, HostError> {
+        let Some(generations) = Generations::open(state)? else { return Ok(None) };
+        let numbers = generations.numbers()?;
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        // Numbers are never reused, so equal numbers are equal generations.
+        let known = match index.take() {
+            Some((of, known)) if of == numbers => known,
+            _ => generations.index()?,
+        };
+        let found = match known.get(&content) {
+            Some((number, slot, entry)) => generations.bytes(*number, slot, *entry),
+            None => Ok(None),
+        };
+        *index = Some((numbers, known));
+        found.map_err(failed("read the backup of", content.to_string()))
     }
 }
 
@@ -57,6 +86,8 @@ impl Host for LocalHost {
                 observation.record = Some(record);
                 observation.digest = Some(digest);
             }
+            observation.interrupted = Journal::load(&state, &self.root)?
+                .map(|journal| Interrupted { generation: journal.generation });
             if look.trust == Trust::StatCache {
                 cache = StatCache::load(&state);
             }
@@ -89,33 +120,73 @@ impl Host for LocalHost {
         if Content::of(&bytes) == expected { Ok(bytes) } else { Err(changed()) }
     }
 
-    fn kept(&self, _content: Content) -> Result<Option<Vec<u8>>, HostError> {
-        self.missing()
+    fn kept(&self, content: Content) -> Result<Option<Vec<u8>>, HostError> {
+        let Some(state) = self.state()? else { return Ok(None) };
+        if let Some(bytes) = object(&state, content).map_err(failed("read object", content.to_string()))? {
+            return Ok(Some(bytes));
+        }
+        if let Some(bytes) = self.backup(&state, content)? {
+            return Ok(Some(bytes));
+        }
+        match Edits::open(&state)? {
+            Some(edits) => edits.find(content),
+            None => Ok(None),
+        }
     }
 
-    fn recover(&self, _look: &Look) -> Result<Recovery, HostError> {
-        self.missing()
+    fn recover(&self, look: &Look) -> Result<Recovery, HostError> {
+        transaction::recover(&self.root, Owner::looking(look, &self.root))
     }
 
-    fn apply(&self, _commit: &Commit<'_>, _blobs: &dyn Blobs) -> Result<Applied, HostError> {
-        self.missing()
+    fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError> {
+        transaction::apply(&self.root, commit, blobs)
     }
 
     fn history(&self) -> Result<Vec<HistoryLine>, HostError> {
-        self.missing()
+        let Some(state) = self.state()? else { return Ok(Vec::new()) };
+        let bytes = state::read(&state, name::HISTORY).map_err(failed("read", ".packfleet/history"))?;
+        let bytes = bytes.unwrap_or_default();
+        // A torn line is the last one's; the next apply writes it anew.
+        Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
     fn generations(&self) -> Result<Vec<Generation>, HostError> {
-        self.missing()
+        let Some(state) = self.state()? else { return Ok(Vec::new()) };
+        let Some(generations) = Generations::open(&state)? else { return Ok(Vec::new()) };
+        let bytes = state::read(&state, name::RECORD).map_err(failed("read", ".packfleet/record"))?;
+        let Some(bytes) = bytes else { return Ok(Vec::new()) };
+        let record = Record::decode(&bytes).map_err(|source| HostError::Damaged {
+            what: "the record",
+            root: self.root.clone(),
+            source,
+        })?;
+        Ok(generations.list(record.generation))
     }
 
     fn edits(&self) -> Result<Vec<SavedEdit>, HostError> {
-        self.missing()
+        let Some(state) = self.state()? else { return Ok(Vec::new()) };
+        match Edits::open(&state)? {
+            Some(edits) => edits.list(),
+            None => Ok(Vec::new()),
+        }
     }
 
-    fn drop_edits(&self, _ids: &[EditId]) -> Result<(), HostError> {
-        self.missing()
+    fn drop_edits(&self, ids: &[EditId]) -> Result<(), HostError> {
+        let Some(first) = ids.first() else { return Ok(()) };
+        let Some(state) = self.state()? else { return Err(HostError::NoEdit(*first)) };
+        let Some(edits) = Edits::open(&state)? else { return Err(HostError::NoEdit(*first)) };
+        transaction::locked(&self.root, &state, || edits.drop_all(ids))
     }
+}
+
+/// The bytes of an object, if it is there and is what its name says.
+fn object(state: &Dir, content: Content) -> io::Result<Option<Vec<u8>>> {
+    let dir = match state.dir(name::OBJECTS) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        dir => dir?,
+    };
+    let bytes = state::read(&dir, &content.to_string())?;
+    Ok(bytes.filter(|bytes| Content::of(bytes) == content))
 }
 
 /// The directory in which a path lies.

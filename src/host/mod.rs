@@ -10,15 +10,30 @@
 //! apply   ─► lock · recover · fence · stage · journal · switch · look · commit | undo
 //! ```
 
+mod acl;
 mod annals;
+mod attributes;
 mod beneath;
 mod cache;
+mod edits;
+mod finish;
+mod generations;
+mod journal;
+mod lines;
 mod listing;
+mod live;
 mod local;
+mod lock;
 mod memory;
+mod recover;
+mod salvage;
 mod scan;
 mod sight;
+mod stage;
 mod state;
+mod switch;
+mod transaction;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 

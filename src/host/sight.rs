@@ -99,11 +99,6 @@ impl Looker {
         Self { mount, buffer: Vec::new() }
     }
 
-    /// The mount it looks at.
-    pub fn mount(&self) -> u64 {
-        self.mount
-    }
-
     /// What lies at a name, every byte read.
     pub fn look(&mut self, dir: &Dir, name: &str) -> io::Result<Sight> {
         self.look_unless(dir, name, |_| None)

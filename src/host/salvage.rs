@@ -1,0 +1,108 @@
+//! Saving what a person's bytes would otherwise be lost with: slots, backups, directories that came out.
+
+use std::io::{self, Read};
+
+use rustix::path::Arg;
+
+use super::beneath::{Dir, Node, shown};
+use super::edits::{Dropped, Edits};
+use super::journal::Manifest;
+use super::sight::{Found, Looker};
+use super::state::failed;
+use super::{EditId, HostError, SavedEdit};
+use crate::model::{Content, Entry, Kind, PackName, TreePath};
+
+/// Looks at what came out and saves what is not known.
+#[derive(Debug)]
+pub struct Salvage<'a> {
+    /// Looks at entries.
+    pub looker: &'a mut Looker,
+    /// Where they are saved.
+    pub edits: &'a Edits,
+    /// The switch that took them out.
+    pub manifest: &'a Manifest,
+    /// What a saved edit says of it.
+    pub reason: &'static str,
+    /// Whether bytes that were dropped are saved again.
+    pub dropped: Dropped,
+}
+
+impl Salvage<'_> {
+    /// Saves the entry in a slot if it is none of those that are known elsewhere.
+    pub fn entry(
+        &mut self,
+        slots: &Dir,
+        slot: &str,
+        path: &TreePath,
+        pack: Option<&PackName>,
+        known: [Option<Entry>; 2],
+    ) -> Result<Option<EditId>, HostError> {
+        let reading = || failed("read what came out of", path.as_str());
+        match self.looker.look(slots, slot).map_err(reading())?.found {
+            Found::Entry(entry) if known.contains(&Some(entry)) => Ok(None),
+            Found::Absent | Found::Special(_) | Found::Mount => Ok(None),
+            Found::Entry(_) | Found::Busy => {
+                let Some((kind, bytes)) = bytes(slots, slot).map_err(reading())? else { return Ok(None) };
+                self.save(path, pack, kind, &bytes)
+            }
+            Found::Directory => Ok(self.directory(slots, slot, path)?.pop()),
+        }
+    }
+
+    /// Saves all files and links in a directory that came out.
+    pub fn directory(&mut self, slots: &Dir, slot: &str, path: &TreePath) -> Result<Vec<EditId>, HostError> {
+        let reading = || failed("read what came out of", path.as_str());
+        let mut saved = Vec::new();
+        let mut waiting = vec![(slot.as_bytes().to_vec(), path.clone())];
+        while let Some((at, path)) = waiting.pop() {
+            let dir = match slots.dir(at.as_slice()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                dir => dir.map_err(reading())?,
+            };
+            for (name, node) in dir.names().map_err(reading())? {
+                // What has no path of its own is saved under its directory's.
+                let path =
+                    TreePath::new(&format!("{path}/{}", shown(&name))).unwrap_or_else(|_| path.clone());
+                if node == Node::Directory {
+                    waiting.push(([at.as_slice(), b"/", &name].concat(), path));
+                } else if let Some((kind, bytes)) = bytes(&dir, name.as_slice()).map_err(reading())? {
+                    saved.extend(self.save(&path, None, kind, &bytes)?);
+                }
+            }
+        }
+        Ok(saved)
+    }
+
+    fn save(
+        &self,
+        path: &TreePath,
+        pack: Option<&PackName>,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<Option<EditId>, HostError> {
+        let edit = SavedEdit {
+            id: 0,
+            path: path.clone(),
+            pack: pack.cloned(),
+            entry: Entry { kind, content: Content::of(bytes) },
+            reason: self.reason.into(),
+            generation: self.manifest.generation,
+            time: self.manifest.time,
+        };
+        self.edits.save(edit, bytes, self.dropped)
+    }
+}
+
+/// Kind and bytes of a file or link; `None` for anything else.
+fn bytes(dir: &Dir, name: impl Arg + Copy) -> io::Result<Option<(Kind, Vec<u8>)>> {
+    let Some(stat) = dir.stat(name)? else { return Ok(None) };
+    match stat.node {
+        Node::Link => Ok(Some((Kind::Link, dir.link_text(name)?))),
+        Node::File => {
+            let mut bytes = Vec::new();
+            dir.open(name)?.read_to_end(&mut bytes)?;
+            Ok(Some((Kind::regular(stat.exec()), bytes)))
+        }
+        _ => Ok(None),
+    }
+}

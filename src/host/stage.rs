@@ -1,0 +1,576 @@
+//! Everything that a switch needs, prepared beside the target before anything is touched.
+//!
+//! ```text
+//! removals ─► what must come out is there? may it? ─► slot stays empty
+//! puts     ─► the way there ─► what must come out is there? may it? ─► bytes, verified ─► attributes ─► slot
+//! VERSION, log, record, objects, edits, manifest, journal ─► sync ─► commit point
+//! ```
+//! Removals come first whatever the plan's order, then directories that make way, then directories that
+//! are made, then puts in the plan's order: a file can become a directory and back. An error here leaves
+//! the tree as it was; the caller throws the stage away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+
+use super::attributes::{Inherited, Replaced, forget_default};
+use super::beneath::{Dir, Node, Stat, stat_file};
+use super::edits::{self, Edits};
+use super::journal::{Deed, Direction, Journal, Manifest, Step, slot};
+use super::live::{Live, out_of_reach};
+use super::sight::{Found, Sight};
+use super::state::{Ground, digest_record, failed, name};
+use super::{Blobs, Commit, HostError, SavedEdit, annals, verified};
+use crate::model::plan::Action;
+use crate::model::record::Record;
+use crate::model::{Content, Entry, Kind, TreePath};
+
+/// Up to this many files are synced one by one; above, the file system is synced once.
+pub const SYNC_EACH: usize = 64;
+
+/// Why a switch does not go on.
+#[derive(Debug)]
+pub enum Halt {
+    /// The tree is not what the plan was made for.
+    Moved {
+        /// Where.
+        path: TreePath,
+        /// What lies there, in words.
+        found: String,
+    },
+    /// It cannot be done.
+    Failed(HostError),
+}
+
+impl From<HostError> for Halt {
+    fn from(error: HostError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Stages a commit and makes it durable. The journal lies in the stage, not yet in place.
+pub fn stage(
+    ground: &Ground,
+    state: &Dir,
+    old: Option<&Record>,
+    commit: &Commit<'_>,
+    blobs: &dyn Blobs,
+) -> Result<Manifest, Halt> {
+    for directory in [name::OBJECTS, name::GENERATIONS, name::EDITS] {
+        match state.make_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(failed("make", format!(".packfleet/{directory}")))?,
+        }
+    }
+    state.make_dir(name::STAGE).map_err(failed("make", ".packfleet/stage"))?;
+    let stage = state.dir(name::STAGE).map_err(failed("open", ".packfleet/stage"))?;
+    forget_default(&stage).map_err(failed("prepare", ".packfleet/stage"))?;
+    let actions = &commit.plan.actions;
+    let stager = Stager {
+        live: Live::new(ground),
+        state,
+        stage: &stage,
+        commit,
+        blobs,
+        old,
+        taken: actions.iter().filter(|action| action.after.is_none()).map(|action| &action.path).collect(),
+        steps: Steps::default(),
+        made: BTreeMap::new(),
+        inherited: None,
+        open_way: None,
+        fit: None,
+        saves: Vec::new(),
+        unsynced: Unsynced::default(),
+    };
+    stager.run()
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    next: u32,
+    taken: Vec<Step>,
+    emptied: Vec<Step>,
+    made: Vec<Step>,
+    put: Vec<Step>,
+}
+
+impl Steps {
+    fn slot(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// Files that were written and are to be made durable.
+#[derive(Debug, Default)]
+struct Unsynced {
+    files: Vec<File>,
+    many: bool,
+}
+
+impl Unsynced {
+    fn add(&mut self, file: File) {
+        if self.files.len() < SYNC_EACH {
+            self.files.push(file);
+        } else {
+            self.many = true;
+        }
+    }
+}
+
+struct Stager<'a> {
+    live: Live<'a>,
+    state: &'a Dir,
+    stage: &'a Dir,
+    commit: &'a Commit<'a>,
+    blobs: &'a dyn Blobs,
+    old: Option<&'a Record>,
+    /// Paths that the plan removes.
+    taken: BTreeSet<&'a TreePath>,
+    steps: Steps,
+    /// Directories that will be made, with what they pass on.
+    made: BTreeMap<TreePath, Inherited>,
+    /// What the last directory passes on.
+    inherited: Option<(TreePathOrRoot, Inherited)>,
+    /// The last directory that was found, or will be made.
+    open_way: Option<TreePathOrRoot>,
+    /// The last directory that was found fit.
+    fit: Option<TreePathOrRoot>,
+    saves: Vec<SavedEdit>,
+    unsynced: Unsynced,
+}
+
+type TreePathOrRoot = Option<TreePath>;
+
+fn unfit(path: &TreePath, why: impl Into<String>) -> HostError {
+    HostError::Unfit { path: path.clone(), why: why.into() }
+}
+
+impl Stager<'_> {
+    fn run(mut self) -> Result<Manifest, Halt> {
+        let commit = self.commit;
+        let actions = || (0u32..).zip(&commit.plan.actions);
+        for (number, action) in actions() {
+            if let (Some(before), None) = (action.before, action.after) {
+                self.take(number, action, before)?;
+            }
+        }
+        for (number, action) in actions() {
+            if let Some(after) = action.after {
+                self.put(number, action, after)?;
+            }
+        }
+        let version = self.version()?;
+        let log = self.log()?;
+        let record = commit.plan.next.encode();
+        self.write(slot::RECORD, &record)?;
+        let objects = self.objects()?;
+        let Steps { taken, emptied, made, put, .. } = std::mem::take(&mut self.steps);
+        let history = serde_json::to_string(&annals::history_line(commit))
+            .map_err(|error| failed("write", ".packfleet/history")(error.into()))?;
+        let manifest = Manifest {
+            generation: commit.plan.next.generation,
+            time: commit.now,
+            actions: commit.plan.actions.clone(),
+            steps: [taken, emptied, made, put].concat(),
+            saves: std::mem::take(&mut self.saves),
+            prune: commit.plan.prune.clone(),
+            record: digest_record(&record),
+            version,
+            log,
+            history,
+            objects,
+            keep_generations: commit.keep_generations.max(1),
+            purpose: commit.plan.purpose.clone(),
+        };
+        let bytes = manifest.encode();
+        self.write(slot::MANIFEST, &bytes)?;
+        self.write(slot::UNLOGGED, b"")?;
+        let journal = |direction| {
+            let manifest_digest = Content::of(&bytes);
+            Journal { generation: manifest.generation, manifest: manifest_digest, direction }.encode()
+        };
+        self.write(slot::JOURNAL, &journal(Direction::Forward))?;
+        self.write(slot::UNDO, &journal(Direction::Back))?;
+        self.try_exchange()?;
+        self.sync().map_err(failed("sync", ".packfleet/stage"))?;
+        Ok(manifest)
+    }
+
+    /// After the commit point it would be too late to learn that there is no exchange here.
+    fn try_exchange(&self) -> Result<(), HostError> {
+        for _ in 0..2 {
+            self.stage.exchange(slot::JOURNAL, self.stage, slot::UNDO).map_err(|error| HostError::Root {
+                root: self.live.ground.at.clone(),
+                why: format!("its file system cannot exchange two files in one step ({error})"),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.unsynced.many {
+            return self.stage.sync_file_system();
+        }
+        for file in &self.unsynced.files {
+            file.sync_all()?;
+        }
+        self.stage.sync()?;
+        self.state.sync()
+    }
+
+    fn write(&mut self, slot: &str, bytes: &[u8]) -> Result<(), HostError> {
+        let write = || -> io::Result<File> {
+            let mut file = self.stage.create(slot)?;
+            file.write_all(bytes)?;
+            Ok(file)
+        };
+        let file = write().map_err(failed("stage", slot))?;
+        self.unsynced.add(file);
+        Ok(())
+    }
+
+    fn look(&mut self, path: &TreePath) -> Result<Sight, Halt> {
+        self.live.look(path).map_err(|error| failed("read", path.as_str())(error).into())
+    }
+
+    fn take(&mut self, number: u32, action: &Action, before: Entry) -> Result<(), Halt> {
+        let sight = self.look(&action.path)?;
+        expect(&action.path, &sight.found, Some(before))?;
+        self.fit(&action.path, sight.stat.as_ref())?;
+        self.save(action, &sight)?;
+        let slot = self.steps.slot();
+        self.steps.taken.push(Step { slot, deed: Deed::Take(number) });
+        Ok(())
+    }
+
+    fn put(&mut self, number: u32, action: &Action, after: Entry) -> Result<(), Halt> {
+        let path = &action.path;
+        self.way(path)?;
+        let sight = self.look(path)?;
+        let makes_way = sight.found == Found::Directory && action.before.is_none();
+        if makes_way {
+            self.empty(path)?;
+        } else {
+            expect(path, &sight.found, action.before)?;
+        }
+        self.fit(path, sight.stat.as_ref())?;
+        self.save(action, &sight)?;
+        let slot = self.steps.slot();
+        let bytes = verified(self.blobs, after.content)?;
+        self.content(&slot::step(slot), path, after.kind, &bytes, &sight)?;
+        let deed = if action.before.is_some() { Deed::Exchange(number) } else { Deed::Create(number) };
+        self.steps.put.push(Step { slot, deed });
+        Ok(())
+    }
+
+    fn content(
+        &mut self,
+        slot: &str,
+        path: &TreePath,
+        kind: Kind,
+        bytes: &[u8],
+        replaced: &Sight,
+    ) -> Result<(), HostError> {
+        if kind == Kind::Link {
+            return self.link(slot, path, bytes, replaced.stat.as_ref());
+        }
+        let write = || -> io::Result<File> {
+            let mut file = self.stage.create(slot)?;
+            file.write_all(bytes)?;
+            Ok(file)
+        };
+        let file = write().map_err(failed("stage", path.as_str()))?;
+        match (&replaced.file, &replaced.stat) {
+            (Some(old), Some(stat)) => Replaced::read(old, stat)
+                .map_err(failed("read the attributes of", path.as_str()))?
+                .give(&file, kind, path)?,
+            _ => self.inherited(path)?.give_file(&file, kind, path)?,
+        }
+        self.unsynced.add(file);
+        Ok(())
+    }
+
+    fn link(
+        &mut self,
+        slot: &str,
+        path: &TreePath,
+        text: &[u8],
+        old: Option<&Stat>,
+    ) -> Result<(), HostError> {
+        let staging = || failed("stage", path.as_str());
+        self.stage.make_link(text, slot).map_err(staging())?;
+        let (uid, gid) = match old {
+            Some(stat) if stat.node != Node::Directory => (stat.uid, stat.gid),
+            _ => self.inherited(path)?.owner(),
+        };
+        let new = self.stage.stat(slot).map_err(staging())?;
+        if new.is_some_and(|stat| (stat.uid, stat.gid) != (uid, gid)) {
+            self.stage.own_link(slot, uid, gid).map_err(|error| {
+                unfit(path, format!("the link would have to belong to user {uid}, group {gid}: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the path's directory passes on.
+    fn inherited(&mut self, path: &TreePath) -> Result<Inherited, HostError> {
+        let parent = path.parent();
+        if let Some(made) = parent.as_ref().and_then(|parent| self.made.get(parent)) {
+            return Ok(made.clone());
+        }
+        if let Some((known, inherited)) = &self.inherited
+            && *known == parent
+        {
+            return Ok(inherited.clone());
+        }
+        let inherited = self
+            .live
+            .parent(path)
+            .and_then(|dir| Inherited::read(&dir))
+            .map_err(failed("read the attributes of the directory of", path.as_str()))?;
+        self.inherited = Some((parent, inherited.clone()));
+        Ok(inherited)
+    }
+
+    /// The directories that lead to a path: there, or staged to be made.
+    fn way(&mut self, path: &TreePath) -> Result<(), Halt> {
+        let parent = path.parent();
+        if self.open_way.as_ref() == Some(&parent) {
+            return Ok(());
+        }
+        let ancestors: Vec<TreePath> = path.ancestors().collect();
+        for at in ancestors.iter().rev() {
+            if self.made.contains_key(at) {
+                continue;
+            }
+            if at.parent().is_some_and(|above| self.made.contains_key(&above)) {
+                self.make(at)?;
+                continue;
+            }
+            let stat = match self.live.parent(at).and_then(|dir| dir.stat(at.file_name())) {
+                Err(error) if out_of_reach(&error) => None,
+                answer => answer.map_err(failed("look at", at.as_str()))?,
+            };
+            match stat {
+                Some(stat) if stat.mount != self.live.ground.mount => {
+                    let why = format!("{at} is another mount: what is staged cannot be moved there");
+                    return Err(unfit(path, why).into());
+                }
+                Some(stat) if stat.node == Node::Directory => {}
+                Some(_) if !self.taken.contains(at) => {
+                    let found = "something that is not a directory".into();
+                    return Err(Halt::Moved { path: at.clone(), found });
+                }
+                _ => {
+                    self.fit(at, None)?;
+                    self.make(at)?;
+                }
+            }
+        }
+        self.open_way = Some(parent);
+        Ok(())
+    }
+
+    fn make(&mut self, at: &TreePath) -> Result<(), HostError> {
+        let inherited = self.inherited(at)?;
+        let slot = self.steps.slot();
+        let staged = slot::step(slot);
+        let make = || -> io::Result<File> {
+            self.stage.make_dir(&staged)?;
+            self.stage.dir(&staged)?.readable()
+        };
+        let dir = make().map_err(failed("stage", at.as_str()))?;
+        inherited.give_directory(&dir, at)?;
+        let inode = stat_file(&dir).map_err(failed("look at the staged", at.as_str()))?.inode;
+        self.unsynced.add(dir);
+        self.steps.made.push(Step { slot, deed: Deed::MakeDirectory(at.clone(), inode) });
+        self.made.insert(at.clone(), inherited);
+        Ok(())
+    }
+
+    /// A directory that is to make way: it may hold what the plan removes, and directories of such.
+    fn empty(&mut self, path: &TreePath) -> Result<(), Halt> {
+        let mut found = vec![path.clone()];
+        let mut at = 0;
+        while let Some(directory) = found.get(at).cloned() {
+            at += 1;
+            let dir = self.live.ground.root.dir(directory.as_str());
+            let dir = dir.map_err(failed("open", directory.as_str()))?;
+            dir.may_change()
+                .map_err(|error| unfit(&directory, format!("the directory cannot be moved away: {error}")))?;
+            for (name, node) in dir.names().map_err(failed("list", directory.as_str()))? {
+                let below = std::str::from_utf8(&name)
+                    .ok()
+                    .and_then(|name| TreePath::new(&format!("{directory}/{name}")).ok());
+                match below {
+                    Some(below) if node == Node::Directory && self.is_ours(&below) => found.push(below),
+                    Some(below) if node != Node::Directory && self.taken.contains(&below) => {}
+                    _ => {
+                        let what = super::beneath::shown(&name);
+                        let found = format!("a directory that holds {what}");
+                        return Err(Halt::Moved { path: directory, found });
+                    }
+                }
+            }
+        }
+        for directory in found.into_iter().rev() {
+            self.fit(&directory, None)?;
+            let slot = self.steps.slot();
+            self.steps.emptied.push(Step { slot, deed: Deed::TakeDirectory(directory) });
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, directory: &TreePath) -> bool {
+        let recorded = self.old.is_some_and(|old| {
+            old.directories.contains(directory) || any_below(old.entries.keys(), directory)
+        });
+        recorded || self.taken.iter().any(|taken| taken.is_below(directory))
+    }
+
+    /// Whether the entry can be taken out, and another one put in, by renames alone.
+    fn fit(&mut self, path: &TreePath, live: Option<&Stat>) -> Result<(), HostError> {
+        let parent = path.parent();
+        if parent.as_ref().is_some_and(|parent| self.made.contains_key(parent)) {
+            return Ok(());
+        }
+        let dir = self.live.parent(path).map_err(|error| {
+            unfit(path, format!("its directory cannot be reached without a link or another mount: {error}"))
+        })?;
+        if self.fit.as_ref() != Some(&parent) {
+            dir.may_change()
+                .map_err(|error| unfit(path, format!("nothing can be renamed in its directory: {error}")))?;
+            let stat = dir.stat_self().map_err(failed("look at the directory of", path.as_str()))?;
+            if stat.frozen {
+                return Err(unfit(path, "its directory is immutable or append-only: chattr -i -a"));
+            }
+            self.fit = Some(parent);
+        }
+        let Some(live) = live else { return Ok(()) };
+        if live.frozen {
+            return Err(unfit(path, "it is immutable or append-only: chattr -i -a"));
+        }
+        let me = rustix::process::geteuid().as_raw();
+        if me != 0 && live.uid != me {
+            let stat = dir.stat_self().map_err(failed("look at the directory of", path.as_str()))?;
+            if stat.mode & 0o1000 != 0 && stat.uid != me {
+                return Err(unfit(path, "it is another user's in a sticky directory"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that an action saves, staged as the edit that they become.
+    fn save(&mut self, action: &Action, sight: &Sight) -> Result<(), Halt> {
+        let (true, Some(entry)) = (action.save, action.before) else { return Ok(()) };
+        let reading = || failed("read", action.path.as_str());
+        let bytes = match &sight.file {
+            Some(file) => {
+                let (mut file, mut bytes) = (file, Vec::new());
+                file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(reading())?;
+                bytes
+            }
+            None => {
+                let dir = self.live.parent(&action.path).map_err(reading())?;
+                dir.link_text(action.path.file_name()).map_err(reading())?
+            }
+        };
+        if Content::of(&bytes) != entry.content {
+            return Err(Halt::Moved { path: action.path.clone(), found: Found::Busy.words() });
+        }
+        let id = match self.saves.last() {
+            Some(last) => last.id.saturating_add(1),
+            None => Edits::open(self.state)?.map_or(Ok(1), |edits| edits.next_id())?,
+        };
+        let edit = SavedEdit {
+            id,
+            path: action.path.clone(),
+            pack: Some(action.pack.clone()),
+            entry,
+            reason: annals::reason(action, &self.commit.plan.purpose).into(),
+            generation: self.commit.plan.next.generation,
+            time: self.commit.now,
+        };
+        let write = || -> io::Result<([File; 2], File)> {
+            self.stage.make_dir(&slot::edit(id))?;
+            let dir = self.stage.dir(&slot::edit(id))?;
+            Ok((edits::write(&dir, &edit, &bytes)?, dir.readable()?))
+        };
+        let (files, dir) = write().map_err(failed("stage the edit of", action.path.as_str()))?;
+        files.into_iter().for_each(|file| self.unsynced.add(file));
+        self.unsynced.add(dir);
+        self.saves.push(edit);
+        Ok(())
+    }
+
+    fn objects(&mut self) -> Result<Vec<Content>, HostError> {
+        let dir = self.state.dir(name::OBJECTS).map_err(failed("open", ".packfleet/objects"))?;
+        let contents: BTreeSet<Content> = self.commit.plan.next.kept_contents().collect();
+        for content in &contents {
+            if dir.stat(content.to_string()).map_err(failed("look at object", content.to_string()))?.is_none()
+            {
+                let bytes = verified(self.blobs, *content)?;
+                self.write(&slot::object(*content), &bytes)?;
+            }
+        }
+        Ok(contents.into_iter().collect())
+    }
+
+    fn version(&mut self) -> Result<Option<(TreePath, Content)>, Halt> {
+        let Some((path, bytes)) = &self.commit.version_file else { return Ok(None) };
+        self.way(path)?;
+        let sight = self.look(path)?;
+        match &sight.found {
+            Found::Absent => {}
+            Found::Entry(entry) if entry.kind != Kind::Link => {}
+            other => {
+                let why = format!("the VERSION file cannot be written: {} is in its place", other.words());
+                return Err(unfit(path, why).into());
+            }
+        }
+        self.fit(path, sight.stat.as_ref())?;
+        let kind = sight.found.entry().map_or(Kind::File, |entry| entry.kind);
+        self.content(slot::VERSION, path, kind, bytes, &sight)?;
+        Ok(Some((path.clone(), Content::of(bytes))))
+    }
+
+    fn log(&mut self) -> Result<Option<(TreePath, String)>, Halt> {
+        let Some((path, text)) = &self.commit.sync_log else { return Ok(None) };
+        self.way(path)?;
+        let absent = Sight { found: Found::Absent, stat: None, file: None };
+        let dir = match self.live.parent(path) {
+            Err(error) if out_of_reach(&error) => None,
+            dir => Some(dir.map_err(failed("open the directory of", path.as_str()))?),
+        };
+        let stat = match &dir {
+            Some(dir) => dir.stat(path.file_name()).map_err(failed("look at", path.as_str()))?,
+            None => None,
+        };
+        match (stat, dir) {
+            (Some(stat), Some(dir)) if stat.node == Node::File => {
+                dir.append(path.file_name())
+                    .map_err(|error| unfit(path, format!("nothing can be added to the sync log: {error}")))?;
+            }
+            (Some(_), _) => {
+                return Err(unfit(path, "the sync log cannot be written: it is not a file").into());
+            }
+            (None, _) => {
+                self.fit(path, None)?;
+                self.content(slot::LOG, path, Kind::File, b"", &absent)?;
+            }
+        }
+        Ok(Some((path.clone(), annals::log_line(text, self.commit.plan.next.generation))))
+    }
+}
+
+fn expect(path: &TreePath, found: &Found, before: Option<Entry>) -> Result<(), Halt> {
+    if found.is(before) {
+        return Ok(());
+    }
+    Err(Halt::Moved { path: path.clone(), found: found.words() })
+}
+
+fn any_below<'a>(mut paths: impl Iterator<Item = &'a TreePath>, directory: &TreePath) -> bool {
+    paths.any(|path| path.is_below(directory))
+}

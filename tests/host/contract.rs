@@ -1,0 +1,345 @@
+//! What every host does, on disk and in memory alike.
+
+use std::collections::BTreeSet;
+
+use crate::world::*;
+use packfleet::host::{Applied, HostError, Recovery, Seen};
+use packfleet::model::plan::Obstacle;
+use packfleet::model::record::Record;
+use packfleet::model::{Content, Entry, Kind};
+
+fn names(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn a_look_at_nothing_finds_nothing_and_makes_nothing() {
+    for (kind, place) in places() {
+        let seen = observe(place.host(), &files(&[("a/b", "x")]));
+        assert_eq!((seen.record, seen.digest, seen.version_file), (None, None, None), "{kind}");
+        assert_eq!(seen.actual, Default::default(), "{kind}");
+        assert_eq!(place.host().recover(&look(&files(&[]))).unwrap(), Recovery::Nothing, "{kind}");
+        assert!(place.host().history().unwrap().is_empty(), "{kind}");
+        assert!(place.host().generations().unwrap().is_empty(), "{kind}");
+        assert!(place.host().edits().unwrap().is_empty(), "{kind}");
+        assert_eq!(place.host().kept(Content::of(b"x")).unwrap(), None, "{kind}");
+        assert!(place.files().is_empty(), "{kind}");
+    }
+    let disk = OnDisk::new();
+    observe(disk.host(), &files(&[("a", "x")]));
+    assert!(!disk.root().exists());
+}
+
+#[test]
+fn install_upgrade_remove() {
+    let one = files(&[("a/f", "one"), ("a/run*", "#!"), ("a/b/l@", "../f"), ("top", "")]);
+    let two = files(&[("a/f", "two"), ("a/run", "#!"), ("a/b/l@", "../run"), ("c/d/e", "new"), ("x*", "x")]);
+    for (kind, place) in places() {
+        let host = place.host();
+        place.write("mine/notes", Kind::File, b"mine");
+        assert_eq!(
+            apply(host, &one, "1").unwrap(),
+            Applied::Done { generation: 1, saved: Vec::new() },
+            "{kind}"
+        );
+        let mut expected = one.clone();
+        expected.extend(files(&[("mine/notes", "mine")]));
+        assert_eq!(managed(place.files()), expected, "{kind}");
+        assert!(!plan(host, &one, "1").commits, "{kind}");
+
+        done(host, &two, "2");
+        let mut expected = two.clone();
+        expected.extend(files(&[("mine/notes", "mine")]));
+        assert_eq!(managed(place.files()), expected, "{kind}");
+        let seen = observe(host, &two);
+        assert_eq!(seen.record.unwrap().generation, 2, "{kind}");
+        assert_eq!(seen.version_file.unwrap(), version_text(2).into_bytes(), "{kind}");
+
+        done(host, &files(&[]), "");
+        assert_eq!(managed(place.files()), files(&[("mine/notes", "mine")]), "{kind}");
+        assert_eq!(place.directories(), names(&["mine"]), "{kind}");
+
+        let (_, log) = &place.files()[LOG];
+        let log = String::from_utf8(log.clone()).unwrap();
+        let starts: Vec<_> = log.lines().map(|line| line.split(" sum=").next().unwrap().to_owned()).collect();
+        let expected: Vec<_> = (1..=3).map(|at| format!("synced to {at} generation={at}")).collect();
+        assert_eq!(starts, expected, "{kind}");
+        let history = host.history().unwrap();
+        let counts: Vec<_> =
+            history.iter().map(|line| (line.generation, line.created, line.replaced, line.removed)).collect();
+        assert_eq!(counts, [(1, 4, 0, 0), (2, 2, 3, 1), (3, 0, 0, 5)], "{kind}");
+        assert_eq!(history[1].packs.values().collect::<Vec<_>>(), ["2"], "{kind}");
+    }
+}
+
+#[test]
+fn a_plan_that_commits_nothing_writes_nothing() {
+    let wanted = files(&[("a", "x")]);
+    for (kind, place) in places() {
+        done(place.host(), &wanted, "1");
+        let before = place.files();
+        let applied = apply(place.host(), &wanted, "1").unwrap();
+        assert_eq!(applied, Applied::Done { generation: 1, saved: Vec::new() }, "{kind}");
+        assert_eq!(place.files(), before, "{kind}");
+        assert_eq!(place.host().history().unwrap().len(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn kinds_change_into_each_other() {
+    let shapes = [
+        files(&[("p", "file"), ("q/r/s", "deep"), ("q/t", "x")]),
+        files(&[("p/in/here", "file in a directory"), ("q", "a file now")]),
+        files(&[("p@", "q"), ("q@", "nowhere")]),
+        files(&[("p*", "exec"), ("q/r", "back")]),
+        files(&[("p", "file"), ("q/r/s", "deep"), ("q/t", "x")]),
+    ];
+    for (kind, place) in places() {
+        for (at, shape) in shapes.iter().enumerate() {
+            done(place.host(), shape, &at.to_string());
+            assert_eq!(managed(place.files()), *shape, "{kind} {at}");
+            assert!(!plan(place.host(), shape, &at.to_string()).commits, "{kind} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_with_something_foreign_is_not_replaced() {
+    for (kind, place) in places() {
+        let one = files(&[("d/f", "one")]);
+        let two = files(&[("d", "a file now")]);
+        done(place.host(), &one, "1");
+        place.write("d/mine", Kind::File, b"mine");
+        let seen = observe(place.host(), &two);
+        let foreign = Obstacle::Directory { foreign: Some("d/mine".into()) };
+        assert_eq!(seen.actual.paths[&path("d")], Seen::Obstacle(foreign), "{kind}");
+        let Ok(Applied::Moved { path: at, .. }) = apply(place.host(), &two, "2") else { panic!("{kind}") };
+        assert_eq!(at, path("d"), "{kind}");
+        assert_eq!(managed(place.files()), files(&[("d/f", "one"), ("d/mine", "mine")]), "{kind}");
+    }
+}
+
+#[test]
+fn a_tree_that_moved_since_the_plan_stays_as_it_is() {
+    type Change = fn(&dyn Place);
+    let changes: [(&str, Change); 6] = [
+        ("a/f", |place| place.write("a/f", Kind::File, b"edited")),
+        ("a/f", |place| place.write("a/f", Kind::Exec, b"one")),
+        ("a/f", |place| place.remove("a/f")),
+        ("gone", |place| place.write("gone", Kind::File, b"edited")),
+        ("new/n", |place| place.write("new/n", Kind::File, b"mine")),
+        ("new", |place| place.write("new", Kind::File, b"in the way")),
+    ];
+    let one = files(&[("a/f", "one"), ("a/g", "one"), ("gone", "x")]);
+    let two = files(&[("a/f", "two"), ("a/g", "two"), ("new/n", "two")]);
+    for (at, change) in changes {
+        for (kind, place) in places() {
+            done(place.host(), &one, "1");
+            let plan = plan(place.host(), &two, "2");
+            change(&*place);
+            let before = place.files();
+            let applied = place.host().apply(&commit(&plan), &Store::of(&two)).unwrap();
+            let Applied::Moved { path: moved, .. } = applied else { panic!("{kind} {at}: {applied:?}") };
+            assert!(moved == path(at) || path("new/n") == moved, "{kind} {at}: {moved}");
+            assert_eq!(place.files(), before, "{kind} {at}");
+            assert_eq!(observe(place.host(), &one).record.unwrap().generation, 1, "{kind} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_stale_plan_is_refused() {
+    let (one, two) = (files(&[("a", "one")]), files(&[("a", "two")]));
+    for (kind, place) in places() {
+        let first = plan(place.host(), &one, "1");
+        done(place.host(), &two, "2");
+        let before = place.files();
+        let refused = place.host().apply(&commit(&first), &Store::of(&one));
+        assert!(matches!(refused, Err(HostError::Stale { planned: 0, found: 1, .. })), "{kind}: {refused:?}");
+        let mut other = plan(place.host(), &one, "1");
+        other.record = first.record;
+        let refused = place.host().apply(&commit(&other), &Store::of(&one));
+        assert!(matches!(refused, Err(HostError::Stale { .. })), "{kind}: {refused:?}");
+        assert_eq!(place.files(), before, "{kind}");
+    }
+}
+
+#[test]
+fn another_fleets_state_is_refused() {
+    let wanted = files(&[("a", "x")]);
+    for (kind, place) in places() {
+        done(place.host(), &wanted, "1");
+        let mut other = look(&wanted);
+        other.fleet = "other".parse().unwrap();
+        let refused = place.host().observe(&other);
+        assert!(matches!(refused, Err(HostError::State { .. })), "{kind}: {refused:?}");
+        let mut plan = plan(place.host(), &files(&[("a", "y")]), "2");
+        plan.next.deployment = "elsewhere".parse().unwrap();
+        let refused = place.host().apply(&commit(&plan), &Store::of(&files(&[("a", "y")])));
+        assert!(matches!(refused, Err(HostError::State { .. })), "{kind}: {refused:?}");
+        assert_eq!(managed(place.files()), wanted, "{kind}");
+    }
+}
+
+#[test]
+fn bytes_that_are_missing_or_wrong_stop_before_anything_is_touched() {
+    let (one, two) = (files(&[("a", "one"), ("b", "b")]), files(&[("a", "two"), ("c", "c")]));
+    for (kind, place) in places() {
+        done(place.host(), &one, "1");
+        let plan = plan(place.host(), &two, "2");
+        let before = place.files();
+        let refused = place.host().apply(&commit(&plan), &Store::default());
+        assert!(matches!(refused, Err(HostError::Blob(_))), "{kind}: {refused:?}");
+        let wrong = two.values().map(|(_, bytes)| (Content::of(bytes), b"wrong".to_vec())).collect();
+        let refused = place.host().apply(&commit(&plan), &Store(wrong));
+        assert!(matches!(refused, Err(HostError::Blob(_))), "{kind}: {refused:?}");
+        assert_eq!(place.files(), before, "{kind}");
+        done(place.host(), &two, "2");
+    }
+}
+
+#[test]
+fn edits_that_the_plan_takes_out_are_saved_listed_and_dropped() {
+    let one = files(&[("a", "one"), ("b@", "one")]);
+    for (kind, place) in places() {
+        let host = place.host();
+        done(host, &one, "1");
+        place.write("a", Kind::Exec, b"edited");
+        place.write("b", Kind::Link, b"edited link");
+        let saved = done(host, &one, "1");
+        assert_eq!(managed(place.files()), one, "{kind}");
+        let edits = host.edits().unwrap();
+        assert_eq!(edits.iter().map(|edit| edit.id).collect::<Vec<_>>(), saved, "{kind}");
+        let entries: Vec<_> = edits.iter().map(|edit| (edit.path.as_str(), edit.entry)).collect();
+        let expected =
+            [("a", Entry::of(Kind::Exec, b"edited")), ("b", Entry::of(Kind::Link, b"edited link"))];
+        assert_eq!(entries, expected, "{kind}");
+        assert!(edits.iter().all(|edit| edit.generation == 2 && edit.reason == "revert"), "{kind}");
+
+        assert!(matches!(host.drop_edits(&[saved[0], 99]), Err(HostError::NoEdit(99))), "{kind}");
+        assert_eq!(host.edits().unwrap().len(), 2, "{kind}");
+        for round in 0..4 {
+            // Out of the backups, so that only the edit can hold the bytes.
+            done(host, &files(&[("a", &round.to_string()), ("b@", "one")]), "3");
+        }
+        assert_eq!(host.kept(Content::of(b"edited")).unwrap().unwrap(), b"edited", "{kind}");
+        assert_eq!(host.kept(Content::of(b"edited link")).unwrap().unwrap(), b"edited link", "{kind}");
+        host.drop_edits(&saved).unwrap();
+        assert!(host.edits().unwrap().is_empty(), "{kind}");
+        assert_eq!(host.kept(Content::of(b"edited")).unwrap(), None, "{kind}");
+        place.write("a", Kind::File, b"again");
+        let later = done(host, &files(&[("a", "last"), ("b@", "one")]), "4");
+        assert!(later[0] > saved[1], "{kind}: a number was reused: {saved:?} {later:?}");
+    }
+}
+
+#[test]
+fn generations_hold_what_came_out_as_long_as_they_are_kept() {
+    for (kind, place) in places() {
+        let host = place.host();
+        let mut records: Vec<Option<Record>> = vec![None];
+        for round in 1..=5 {
+            done(host, &files(&[("a", &format!("round {round}")), ("l@", &format!("to {round}"))]), "v");
+            records.push(observe(host, &files(&[])).record);
+        }
+        let generations = host.generations().unwrap();
+        let numbers: Vec<_> = generations.iter().map(|generation| generation.number).collect();
+        assert_eq!(numbers, [5, 4, 3], "{kind}");
+        for generation in &generations {
+            let number = generation.number as usize;
+            assert_eq!(generation.previous, records[number - 1], "{kind} {number}");
+            assert_eq!(generation.actions.len(), 2, "{kind} {number}");
+            for action in &generation.actions {
+                let before = action.before.unwrap();
+                let bytes = host.kept(before.content).unwrap().unwrap();
+                assert_eq!(Content::of(&bytes), before.content, "{kind} {number}");
+            }
+        }
+        assert_eq!(host.kept(Content::of(b"round 1")).unwrap(), None, "{kind}");
+        assert_eq!(host.kept(Content::of(b"round 5")).unwrap(), None, "{kind}: it is live, not kept");
+    }
+}
+
+#[test]
+fn bytes_that_no_commit_has_are_kept_beside_the_record() {
+    for (kind, place) in places() {
+        let host = place.host();
+        for round in ["one", "two"] {
+            let wanted = files(&[("a", round), ("b", "other")]);
+            let mut plan = plan(host, &wanted, round);
+            plan.next.entries.get_mut(&path("a")).unwrap().commit = None;
+            host.apply(&commit(&plan), &Store::of(&wanted)).unwrap();
+            assert_eq!(
+                host.kept(Content::of(round.as_bytes())).unwrap().unwrap(),
+                round.as_bytes(),
+                "{kind}"
+            );
+            assert_eq!(host.kept(Content::of(b"other")).unwrap(), None, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_record_can_change_without_a_file() {
+    let wanted = files(&[("a", "one")]);
+    for (kind, place) in places() {
+        done(place.host(), &wanted, "1");
+        let mut plan = plan(place.host(), &wanted, "2");
+        plan.commits = true;
+        assert!(plan.actions.is_empty());
+        let applied = place.host().apply(&commit(&plan), &Store::default()).unwrap();
+        assert_eq!(applied, Applied::Done { generation: 2, saved: Vec::new() }, "{kind}");
+        let seen = observe(place.host(), &wanted);
+        assert_eq!(seen.digest, Some(plan.next.digest()), "{kind}");
+        assert_eq!(seen.version_file.unwrap(), version_text(2).into_bytes(), "{kind}");
+        assert_eq!(place.host().generations().unwrap().len(), 2, "{kind}");
+    }
+}
+
+#[test]
+fn reading_gives_the_bytes_that_were_seen_or_none() {
+    for (kind, place) in places() {
+        place.write("d/f", Kind::File, b"bytes");
+        place.write("d/l", Kind::Link, b"f");
+        let host = place.host();
+        assert_eq!(host.read(&path("d/f"), Content::of(b"bytes")).unwrap(), b"bytes", "{kind}");
+        assert_eq!(host.read(&path("d/l"), Content::of(b"f")).unwrap(), b"f", "{kind}");
+        for (at, content) in [("d/f", "other"), ("d/none", "bytes"), ("e/none", "bytes"), ("d", "bytes")] {
+            let refused = host.read(&path(at), Content::of(content.as_bytes()));
+            assert!(matches!(refused, Err(HostError::Changed { .. })), "{kind} {at}: {refused:?}");
+        }
+    }
+}
+
+#[test]
+fn unmanaged_entries_are_listed() {
+    for (kind, place) in places() {
+        for name in ["t/f", "t/mine", "t/own/x", "t/sub/g", "t/sub/mine", "else/y"] {
+            place.write(name, Kind::File, b"");
+        }
+        let mut look = look(&files(&[("t/f", ""), ("t/sub/g", "")]));
+        look.list = vec![Some(path("t")), Some(path("none"))];
+        let listed = place.host().observe(&look).unwrap().actual.unmanaged;
+        assert_eq!(listed, ["t/mine", "t/own/", "t/sub/mine"], "{kind}");
+        look.list = vec![None];
+        let listed = place.host().observe(&look).unwrap().actual.unmanaged;
+        assert_eq!(listed, ["else/", "t/mine", "t/own/", "t/sub/mine"], "{kind}");
+    }
+}
+
+#[test]
+fn ancestors_in_the_way_are_named() {
+    for (kind, place) in places() {
+        place.write("file", Kind::File, b"");
+        place.write("link", Kind::Link, b"somewhere");
+        place.make_directory("dir/deep");
+        let seen = observe(place.host(), &files(&[("file/a/b", ""), ("link/a", ""), ("dir/deep/x/y", "")]));
+        let ancestor =
+            |at: &str, what: &str| Seen::Obstacle(Obstacle::Ancestor { at: path(at), what: what.into() });
+        assert_eq!(seen.actual.paths[&path("file/a/b")], ancestor("file", "file"), "{kind}");
+        assert_eq!(seen.actual.paths[&path("link/a")], ancestor("link", "symlink"), "{kind}");
+        assert!(!seen.actual.paths.contains_key(&path("dir/deep/x/y")), "{kind}");
+        let directories: Vec<_> = seen.actual.directories.iter().map(|at| at.as_str()).collect();
+        assert_eq!(directories, ["dir", "dir/deep"], "{kind}");
+    }
+}

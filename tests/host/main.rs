@@ -1,0 +1,4 @@
+//! Hosts: the contract that all of them keep, and what only a disk can show.
+
+mod contract;
+mod world;
