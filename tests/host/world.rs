@@ -226,6 +226,7 @@ fn pack(version: &str) -> RecordedPack {
             commit: None,
             tree: TreeDigest::from_bytes([0; 32]),
         },
+        requirement: "^1".into(),
         source: "s".parse().expect("a name"),
         overlays: Vec::new(),
         desired: DesiredDigest::from_bytes([0; 32]),
