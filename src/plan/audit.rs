@@ -1,4 +1,6 @@
 //! The budget: a change that is larger than people expect is refused until they say so.
+//!
+//! Counted are a pack's recorded files; what is new to it, or the host's, counts for nothing.
 
 use std::collections::BTreeMap;
 
@@ -23,15 +25,16 @@ pub fn audit(
 ) -> Vec<Hold> {
     let mut holds = Vec::new();
     for (name, pack) in &drift.packs {
-        let of = record.entries.values().filter(|e| &e.owner == name && e.base.is_some()).count() as u64;
-        let (mut deleted, mut changed) = (0u64, 0u64);
-        for (path, verdict) in verdicts {
-            // A path that another pack takes over is that pack's change, not this one's loss.
-            if drift.paths.get(path).is_some_and(|judged| &judged.pack == name)
-                && let Verdict::Write { before, after, .. } = verdict
-            {
+        let (mut of, mut deleted, mut changed) = (0u64, 0u64, 0u64);
+        for (path, recorded) in &record.entries {
+            if &recorded.owner != name || recorded.base.is_none() {
+                continue;
+            }
+            of += 1;
+            // Whoever writes there: a path that another pack takes over as it is, is no loss.
+            if let Some(Verdict::Write { after, .. }) = verdicts.get(path) {
                 deleted += u64::from(after.is_none());
-                changed += u64::from(before.is_some() || record.entries.contains_key(path));
+                changed += 1;
             }
         }
         let from = record.packs.get(name).map(|recorded| &recorded.pin);
