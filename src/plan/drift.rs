@@ -160,7 +160,7 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
             edits,
             modes,
         };
-        clear_way(path, &mut judged, record, &owners);
+        clear_way(path, &mut judged, record, &owners, actual);
         if !host_owned {
             judged.standing = stand(&judged);
         }
@@ -268,12 +268,30 @@ fn assign(
 /// An obstacle that the same plan takes away is none: a recorded file that is to become a directory,
 /// or a directory of recorded files that is to become a file. Whether it is really taken away is known
 /// only when everything is judged; [`super::holds`] holds what would collide.
-fn clear_way(path: &TreePath, judged: &mut Judged, record: &Record, owners: &BTreeMap<TreePath, PackName>) {
+fn clear_way(
+    path: &TreePath,
+    judged: &mut Judged,
+    record: &Record,
+    owners: &BTreeMap<TreePath, PackName>,
+    actual: &Actual,
+) {
     let goes = |at: &TreePath| record.entries.contains_key(at) && !owners.contains_key(at);
     let clear = match judged.obstacle() {
-        Some(Obstacle::Ancestor { at, .. }) => judged.desired.is_none() || goes(at),
-        Some(Obstacle::Directory { foreign: None }) => {
-            judged.base().is_none() && judged.desired.is_some() && is_ours(path, record)
+        // Where nothing is to lie, both say that the file has gone.
+        Some(Obstacle::Ancestor { .. } | Obstacle::Directory { .. }) if judged.desired.is_none() => true,
+        Some(Obstacle::Ancestor { at, .. }) => goes(at),
+        Some(Obstacle::Directory { foreign: None }) if is_ours(path, record, owners) => {
+            // The host counts what it looked at as known. A pack that is held back may have had it look
+            // at a file that is nobody's yet.
+            let mut strangers = below(&actual.paths, path)
+                .map(|(at, _)| at)
+                .filter(|at| !record.entries.contains_key(*at) && !owners.contains_key(*at));
+            let stranger = strangers.next().cloned();
+            if let Some(stranger) = &stranger {
+                let foreign = Some(stranger.to_string());
+                judged.actual = Some(Seen::Obstacle(Obstacle::Directory { foreign }));
+            }
+            stranger.is_none()
         }
         _ => false,
     };
@@ -282,12 +300,22 @@ fn clear_way(path: &TreePath, judged: &mut Judged, record: &Record, owners: &BTr
     }
 }
 
-/// Whether a directory is of packfleet's making or holds what packfleet put there. An empty one that
+/// Whether a directory is of packfleet's making, or holds what is recorded or wanted. An empty one that
 /// somebody else made is as foreign as a file.
-fn is_ours(directory: &TreePath, record: &Record) -> bool {
-    let from = format!("{directory}/");
-    let mut inside = record.entries.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
-    record.directories.contains(directory) || inside.next().is_some_and(|(path, _)| path.is_below(directory))
+fn is_ours(directory: &TreePath, record: &Record, owners: &BTreeMap<TreePath, PackName>) -> bool {
+    record.directories.contains(directory)
+        || below(&record.entries, directory).next().is_some()
+        || below(owners, directory).next().is_some()
+}
+
+/// What lies below a path, in order.
+pub(super) fn below<'a, T>(
+    map: &'a BTreeMap<TreePath, T>,
+    path: &TreePath,
+) -> impl Iterator<Item = (&'a TreePath, &'a T)> + use<'a, T> {
+    let from = format!("{path}/");
+    let after = map.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
+    after.take_while(move |(at, _)| at.as_str().starts_with(&from))
 }
 
 /// The standing, with an obstacle counted as something that equals nothing, and exec bits left out

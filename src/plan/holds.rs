@@ -7,14 +7,13 @@
 //! so it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use crate::model::actual::Seen;
 use crate::model::plan::{Hold, HoldCause, Obstacle};
 use crate::model::record::Record;
 use crate::model::{PackName, TreePath};
 
-use super::drift::Drift;
+use super::drift::{Drift, below};
 use super::verdict::Verdict;
 
 /// What is held, and why.
@@ -168,7 +167,7 @@ impl Spreading<'_> {
             let above =
                 path.ancestors().find(|at| self.is_path_held(at) || put && self.left_at(at) == Left::Entry);
             let by = above.or_else(|| {
-                let mut below = self.below(path);
+                let mut below = below(&self.drift.paths, path).map(|(at, _)| at);
                 below.find(|at| self.is_path_held(at) || put && self.left_at(at) != Left::Nothing).cloned()
             });
             if let Some(by) = by {
@@ -184,13 +183,6 @@ impl Spreading<'_> {
 
     fn is_path_held(&self, path: &TreePath) -> bool {
         self.drift.paths.get(path).is_some_and(|judged| self.held.holds(&judged.pack, path))
-    }
-
-    /// Judged paths below one, in order.
-    fn below(&self, path: &TreePath) -> impl Iterator<Item = &TreePath> {
-        let from = format!("{path}/");
-        let after = self.drift.paths.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
-        after.map(|(at, _)| at).take_while(move |at| at.as_str().starts_with(&from))
     }
 
     /// What lies at a judged path once the plan, as far as it is not held, is carried out.

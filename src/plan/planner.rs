@@ -17,7 +17,6 @@ use super::audit::audit;
 use super::drift::{Drift, PackDrift, judge};
 use super::holds::{Held, spread};
 use super::order;
-use super::standing::Standing;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
 /// All that a plan is made from.
@@ -192,9 +191,9 @@ fn waits(path: &TreePath, decision: &Decision, drift: &Drift, held: &Held) -> bo
         return drift.packs.values().any(frozen);
     };
     if decided(judged, Some(decision)).is_some() {
-        // That a file stays deleted is not in the base; the decision is what says so.
-        let deleted = judged.standing == Standing::Missing && decision.take == Take::Local;
-        return deleted || held.holds(&judged.pack, path);
+        // That a file stays away is in no base; the decision is what says so.
+        let away = decision.actual.is_none() && decision.take == Take::Local;
+        return away || held.holds(&judged.pack, path);
     }
     // While a version is held its Desired is not what the decision speaks of.
     drift.packs.get(&judged.pack).is_some_and(frozen)
