@@ -6,8 +6,14 @@
 //! ```
 //! `UPDATE_CASES=1` writes what was found into the stories, to be read and judged by a person.
 
+#[path = "planner/exhaustive.rs"]
+mod exhaustive;
+#[path = "planner/identity.rs"]
+mod identity;
 #[path = "planner/laws.rs"]
 mod laws;
+#[path = "planner/random.rs"]
+mod random;
 #[path = "planner/render.rs"]
 mod render;
 #[path = "planner/simulate.rs"]

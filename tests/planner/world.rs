@@ -5,6 +5,7 @@
 //! desired slack 2 requires:core a=ONE run=x* l=@to
 //! held slack version                            the version cannot be used
 //! host a=one d/ p=%fifo                         file, empty directory, something else
+//! write d=one                                   the same, by a person who clears the way first
 //! ```
 //! `*` is the exec bit, `@` a link, `^` bytes of no commit, `#1` bytes of another version's commit.
 
@@ -99,6 +100,8 @@ impl World {
                 self.assign(name, pack.edits);
             }
             ["host", rest @ ..] => rest.iter().for_each(|item| self.host(item)),
+            ["write", item] => self.write(item),
+            ["retry"] => self.known().rejected.clear(),
             ["dirs", rest @ ..] => {
                 self.known().directories.extend(rest.iter().map(|text| path(text)));
             }
@@ -282,6 +285,15 @@ impl World {
                 self.tree.remove(at);
             }
         }
+    }
+
+    /// What a person does who wants a file there: whatever is in the way goes.
+    fn write(&mut self, item: &str) {
+        let at = path(item.split('=').next().unwrap_or(item).trim_end_matches('/'));
+        let above: BTreeSet<TreePath> = at.ancestors().collect();
+        self.tree.retain(|path, _| !path.is_below(&at) && *path != at && !above.contains(path));
+        self.directories.retain(|path| !path.is_below(&at) && *path != at);
+        self.host(item);
     }
 
     fn decide(&mut self, at: &str, take: &str, bound: &[&str]) {
