@@ -113,6 +113,12 @@ impl TagPattern {
     }
 }
 
+impl fmt::Display for TagPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{version}}{}", self.before, self.after)
+    }
+}
+
 impl Default for TagPattern {
     fn default() -> Self {
         Self { before: "v".into(), after: String::new() }
