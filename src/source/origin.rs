@@ -98,7 +98,11 @@ fn callbacks<'r>(repository: &'r Repository, url: &Url) -> RemoteCallbacks<'r> {
                 "{shown} refused the credentials that git's helpers have for it"
             )));
         }
-        Cred::credential_helper(&repository.config()?, asked, user)
+        Cred::credential_helper(&repository.config()?, asked, user).map_err(|_| {
+            git2::Error::from_str(&format!(
+                "{shown} asks for credentials; its own, if it has any, were refused, and git's helpers have none"
+            ))
+        })
     });
     callbacks
 }
