@@ -37,6 +37,7 @@ fn refs(tags: &[&str], branches: &[&str]) -> Refs {
                 name: name.trim_start_matches('!').to_owned(),
                 // A `!` marks a tag that leads to no commit.
                 commit: (!name.starts_with('!')).then(|| id(first + at)),
+                object: None,
             })
             .collect();
         refs.sort_by(|left, right| left.name.cmp(&right.name));

@@ -243,6 +243,8 @@ pub struct Ref {
     pub name: String,
     /// The commit; `None` if a tag leads to something else.
     pub commit: Option<CommitId>,
+    /// The id of an annotated tag's own object; `None` for lightweight tags and branches.
+    pub object: Option<CommitId>,
 }
 
 /// What a source offers right now.

@@ -177,6 +177,10 @@ impl PackSource for DirectorySource {
         })
     }
 
+    fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {
+        Err(SourceError::Unknown(format!("a plain directory has no object {id}")))
+    }
+
     fn pin(&self, _commits: &[CommitId]) -> Result<(), SourceError> {
         Ok(())
     }

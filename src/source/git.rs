@@ -296,6 +296,15 @@ impl PackSource for GitSource {
         })
     }
 
+    fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {
+        self.mirror.ask(|repository| {
+            let unreadable = |source| self.mirror.unreadable(source);
+            let oid = Oid::from_str(id.as_str()).map_err(unreadable)?;
+            let odb = repository.odb().map_err(unreadable)?;
+            odb.read(oid).map(|object| object.data().to_vec()).map_err(unreadable)
+        })
+    }
+
     fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError> {
         self.mirror.pin(commits)
     }

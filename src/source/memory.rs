@@ -104,12 +104,16 @@ impl PackSource for MemorySource {
                     source: git2::Error::from_str("the origin was taken away"),
                 });
             }
-            let tags =
-                state.tags.iter().map(|(name, commit)| Ref { name: name.clone(), commit: commit.clone() });
-            let branches = state
-                .branches
-                .iter()
-                .map(|(name, commit)| Ref { name: name.clone(), commit: Some(commit.clone()) });
+            let tags = state.tags.iter().map(|(name, commit)| Ref {
+                name: name.clone(),
+                commit: commit.clone(),
+                object: None,
+            });
+            let branches = state.branches.iter().map(|(name, commit)| Ref {
+                name: name.clone(),
+                commit: Some(commit.clone()),
+                object: None,
+            });
             state.fetched = Some(Refs { tags: tags.collect(), branches: branches.collect() });
             state.asked = 1;
         }
@@ -168,6 +172,10 @@ impl PackSource for MemorySource {
             .and_then(|files| files.values().find(|(_, bytes)| Content::of(bytes) == content))
             .map(|(_, bytes)| bytes.clone())
             .ok_or_else(|| SourceError::Unknown(format!("no bytes {content} in memory")))
+    }
+
+    fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {
+        Err(SourceError::Unknown(format!("memory keeps no raw object {id}")))
     }
 
     fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError> {

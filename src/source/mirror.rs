@@ -314,10 +314,12 @@ fn refs(repository: &Repository) -> Result<Refs, git2::Error> {
         let object = repository.find_object(id, None)?;
         let commit =
             object.peel(ObjectType::Commit).ok().and_then(|it| CommitId::new(&it.id().to_string()).ok());
+        let annotated = object.kind() == Some(ObjectType::Tag);
+        let object = annotated.then(|| CommitId::new(&id.to_string()).ok()).flatten();
         if let Some(name) = name.strip_prefix("tags/") {
-            refs.tags.push(Ref { name: name.to_owned(), commit });
+            refs.tags.push(Ref { name: name.to_owned(), commit, object });
         } else if let Some(name) = name.strip_prefix("heads/") {
-            refs.branches.push(Ref { name: name.to_owned(), commit });
+            refs.branches.push(Ref { name: name.to_owned(), commit, object: None });
         }
     }
     Ok(refs)

@@ -50,6 +50,9 @@ pub trait PackSource: Send + Sync {
     /// Bytes of a file of a pack tree that this source gave before, in this run or an earlier one.
     fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError>;
 
+    /// The raw bytes of a commit or of an annotated tag, for checking signatures.
+    fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError>;
+
     /// Keeps commits reachable in the mirror, whatever the origin does. Nothing is ever dropped here.
     fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError>;
 }
