@@ -16,7 +16,15 @@ use crate::model::HostPath;
 /// The lock of one root; freed when dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that another thread is just starting holds a copy of the
+        // open file until it runs its program, and would keep the lock as long.
+        let _freed_by_closing = self.0.unlock().is_err();
+    }
+}
 
 impl Lock {
     /// Takes the lock at once or says who has it.

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 
 use rustix::io::Errno;
 
-use super::beneath::Dir;
+use super::beneath::{Dir, Node};
 use super::{HostError, Look};
 use crate::model::path::STATE_DIR;
 use crate::model::record::Record;
@@ -84,8 +84,14 @@ impl Ground {
             Err(error) => {
                 return match Errno::from_io_error(&error) {
                     Some(Errno::NOENT) => Ok(None),
-                    Some(Errno::LOOP) => Err(refused("it is a symbolic link".into())),
-                    Some(Errno::NOTDIR) => Err(refused("it is not a directory".into())),
+                    Some(Errno::LOOP | Errno::NOTDIR) => {
+                        let link = self.root.stat(STATE_DIR).ok().flatten();
+                        let link = link.is_some_and(|stat| stat.node == Node::Link);
+                        Err(refused(format!(
+                            "it is {}",
+                            if link { "a symbolic link" } else { "not a directory" }
+                        )))
+                    }
                     Some(Errno::XDEV) => Err(refused("it lies on another mount than the root".into())),
                     _ => Err(failed("open", STATE_DIR)(error)),
                 };
