@@ -222,6 +222,7 @@ fn what_is_refused() {
         (&[(".", "long/name")], vec![file(&long)], vec![], "cannot be installed"),
         (&[("b", ".")], vec![file("b")], vec![], "\"b\" cannot be installed"),
         (&[(".", "a")], vec![link("x", "..")], vec![], "leads out of the tree"),
+        (&[(".", "a")], vec![link("x", "../ab")], vec![], "leads out of the tree"),
         (&[(".", "a/b")], vec![link("x", "../c")], vec![], "\"a/b/x\" -> \"../c\" leads out of the tree"),
         (
             &[("src", "a"), ("lib", "b")],
