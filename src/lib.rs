@@ -1,5 +1,6 @@
 //! packfleet: keeps directories of code, prompts and config right on a fleet of machines, from git.
 
+pub mod cli;
 pub mod desired;
 pub mod engine;
 pub mod host;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::host::{EditId, SavedEdit};
 use crate::model::actual::Seen;
-use crate::model::fleet::{Changed, Deployment};
+use crate::model::fleet::{Changed, Deployment, Mode};
 use crate::model::plan::{Action, Cause, Plan, Purpose};
 use crate::model::record::{Decision, Record, Take};
 use crate::model::{Content, PackName, TreePath};
@@ -29,7 +29,8 @@ pub enum Side {
     File(Vec<u8>),
 }
 
-fn survey_one(
+/// Looks at one deployment and plans; nothing is written but, with [`super::Recover::Now`], a recovery.
+pub fn survey_one(
     workspace: &Workspace,
     deployment: &Deployment,
     options: &Options,
@@ -222,6 +223,11 @@ pub fn commit(
     extra: &BTreeMap<Content, Vec<u8>>,
     options: &Options,
 ) -> Result<Report, Failure> {
+    if deployment.mode == Mode::Observe {
+        let text =
+            format!("{} is observed only (mode = \"observe\"): nothing is written there", deployment.name);
+        return Err(Failure::Request(text));
+    }
     let (generation, saved) = pass::carry_out(workspace, deployment, &survey, extra, options)?;
     let purpose = survey.plan.purpose.clone();
     let mut report = Report::looked(survey, None);

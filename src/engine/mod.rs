@@ -14,6 +14,7 @@
 pub mod contents;
 pub mod decide;
 pub mod fleet;
+pub mod inspect;
 pub mod orphans;
 pub mod pass;
 pub mod report;

@@ -34,8 +34,8 @@ pub fn unified_diff(old_name: &str, new_name: &str, old: &[u8], new: &[u8]) -> S
         .to_string()
 }
 
-/// The text with control characters as pictures.
-fn printable(bytes: &[u8]) -> String {
+/// The text with control characters as pictures; tabs and line ends stay.
+pub fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars()
         .map(|c| match c {

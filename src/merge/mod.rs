@@ -4,6 +4,7 @@
 //! decided by the planner. Deliberately absent: merging of keys in structured files.
 
 pub mod carry;
+pub mod conflict;
 pub mod diff;
 pub mod patch;
 pub mod text;

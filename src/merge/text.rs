@@ -89,15 +89,18 @@ pub(super) fn is_large(bytes: &[u8]) -> bool {
 }
 
 /// Lines with their ends.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n')
 }
 
-fn merge_lines(sides: [&[u8]; 3], size: u16) -> Result<git2::MergeFileResult, git2::Error> {
-    // `merge_file` is the one call of git2 that does not initialise libgit2 by itself.
+/// `merge_file` is the one call of git2 that does not initialise libgit2 by itself.
+pub(super) fn initialise() {
     static INITIALISED: OnceLock<()> = OnceLock::new();
     INITIALISED.get_or_init(|| git2::opts::strict_object_creation(true));
+}
 
+fn merge_lines(sides: [&[u8]; 3], size: u16) -> Result<git2::MergeFileResult, git2::Error> {
+    initialise();
     let [base, ours, theirs] = sides.map(|side| {
         let mut input = MergeFileInput::new();
         input.content(side);
@@ -109,14 +112,14 @@ fn merge_lines(sides: [&[u8]; 3], size: u16) -> Result<git2::MergeFileResult, gi
 }
 
 /// The number of marker characters at the beginning of a line, if it begins with any.
-fn marker_run(line: &[u8]) -> Option<(u8, usize)> {
+pub(super) fn marker_run(line: &[u8]) -> Option<(u8, usize)> {
     let first = *line.first().filter(|byte| b"<=>".contains(byte))?;
     Some((first, line.iter().take_while(|byte| **byte == first).count()))
 }
 
 /// A length of marker with which no line of any side begins. There is one: lines of all lengths up to
 /// 65,535 would need more bytes than the sides may have.
-fn marker_size(sides: &[&[u8]]) -> u16 {
+pub(super) fn marker_size(sides: &[&[u8]]) -> u16 {
     let taken: std::collections::BTreeSet<usize> =
         sides.iter().flat_map(|side| lines(side)).filter_map(marker_run).map(|(_, length)| length).collect();
     (MARKER..u16::MAX).find(|size| !taken.contains(&usize::from(*size))).unwrap_or(u16::MAX)

@@ -1,0 +1,379 @@
+//! What was typed: the command line as clap reads it, one definition for parsing, help, completions and man
+//! pages.
+//!
+//! Nothing is interpreted here; [`super::context`] says what it means.
+
+use camino::Utf8PathBuf;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const SELECTORS: &str = "\
+SELECTOR is a name, a glob (\"edge-*\"), or label:X. Several mean any of them; a+b means both. None means all.";
+
+/// One file in git says which deployment holds which packs; packfleet shows the difference and converges it,
+/// without losing a local edit.
+#[derive(Debug, Parser)]
+#[command(
+    name = "packfleet",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  packfleet init                    write a fleet.toml to start from
+  packfleet plan                    what an apply would do; writes nothing
+  packfleet apply                   do it, after asking
+  packfleet status -q               what is not in sync
+  packfleet why prod                what stands in the way, and what clears it
+
+Exit codes: 0 in sync or done, 1 failed, 2 changes (where asked for), 3 held, 4 refused by policy,
+5 waiting, 64 usage or an invalid fleet.toml, 75 locked. Where several apply: 64, 1, 75, 4, 3, 5, 2."
+)]
+pub struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// The fleet file
+    #[arg(short, long, global = true, value_name = "FILE", env = "PACKFLEET_FILE")]
+    #[arg(default_value = "fleet.toml", hide_env_values = true)]
+    pub file: Utf8PathBuf,
+    /// Where mirrors of git repositories lie [default: $XDG_CACHE_HOME/packfleet, ~/.cache/packfleet]
+    #[arg(long, global = true, value_name = "DIR", env = "PACKFLEET_CACHE", hide_env_values = true)]
+    pub cache: Option<Utf8PathBuf>,
+    /// When to colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// List every path; log to stderr (-vv: more; PACKFLEET_LOG: exactly what)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs: an object with `format` and `kind`.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented fleet.toml that validates, and an example pack, to start from
+    Init(Init),
+    /// Check fleet.toml: all problems at once, each with its place and a hint
+    Validate,
+    /// Show what an apply would do; writes nothing
+    Plan(Plan),
+    /// Bring deployments to what fleet.toml says; asks first
+    Apply(Apply),
+    /// Show what every deployment holds, and what stands in the way
+    Status(Status),
+    /// Show the difference between what is there and what should be, line by line
+    Diff(Diff),
+    /// Say why a deployment does not hold what fleet.toml says, and what clears it
+    Why(Why),
+    /// List a deployment's generations: every apply that changed something
+    History(History),
+    /// Go back to an earlier generation
+    Rollback(Rollback),
+    /// Decide a conflict; the next apply carries it out
+    Resolve(Resolve),
+    /// Let versions come back that a rollback rejected
+    Retry(Retry),
+    /// Saved edits: bytes of yours that packfleet took out of a tree
+    #[command(subcommand)]
+    Edits(Edits),
+    /// Print the digest of a directory, as of a pack
+    Hash(Hash),
+    /// Print what packfleet has recorded on a host
+    Record(Record),
+    /// Print the JSON schema of fleet.toml
+    Schema,
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example: packfleet completions bash > ~/.local/share/bash-completion/completions/packfleet"
+    )]
+    Completions(Completions),
+    /// Print the man page, or write one page per command
+    Man(Man),
+}
+
+/// `init`
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// Where; made if it is not there
+    #[arg(default_value = ".")]
+    pub dir: Utf8PathBuf,
+}
+
+/// `plan`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("{SELECTORS}
+
+Legend: + add, ~ change, - remove, M merge of your edit and the pack's change, E your edit, kept, X held,
+H the host's own, = adopted, ! restored.
+
+Examples:
+  packfleet plan --diff prod
+  packfleet plan --detailed-exitcode -o json > plan.json"))]
+pub struct Plan {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Exit with 2 if there is something to apply
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Show the lines that would change
+    #[arg(long)]
+    pub diff: bool,
+    /// List what lies in the packs' directories and is nobody's
+    #[arg(long)]
+    pub unmanaged: bool,
+    /// Read every byte, whatever the stat cache says
+    #[arg(long)]
+    pub full_rehash: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `apply`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("{SELECTORS}
+
+Deployments converge in the order of depends_on, independent ones side by side. What fails or is held delays
+only those that depend on it.
+
+Examples:
+  packfleet apply label:canary
+  packfleet apply --yes -j 4"))]
+pub struct Apply {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Deployments at a time [default: one per processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+    /// Read every byte, whatever the stat cache says
+    #[arg(long)]
+    pub full_rehash: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `status`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SELECTORS)]
+pub struct Status {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Exit with 2 for changes or edits, 3 held, 4 refused, 5 waiting
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Only what is not in sync
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `diff`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+For what an apply would change: from what is there to what would be. For your edits: from what packfleet left
+there to what is there. A PATH may be abbreviated to its end (`Server.ts`).
+
+Examples:
+  packfleet diff prod
+  packfleet diff prod prompt.md --three-way")]
+pub struct Diff {
+    /// Which deployment
+    pub deployment: String,
+    /// Which paths; none means all that differ
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Show both sides' changes since they parted, and what merging them gives
+    #[arg(long)]
+    pub three_way: bool,
+    /// Exit with 2 if there is a difference
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// `why`
+#[derive(Debug, ClapArgs)]
+pub struct Why {
+    /// Which deployment
+    pub deployment: String,
+}
+
+/// `history`
+#[derive(Debug, ClapArgs)]
+pub struct History {
+    /// Which deployment
+    pub deployment: String,
+}
+
+/// `rollback`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Takes back what later generations wrote, and nothing else. Edits made since are merged, or the rollback is held.
+What it rejects does not come back until fleet.toml gives something else, or `packfleet retry`.
+
+Examples:
+  packfleet rollback prod
+  packfleet rollback prod --to 3 --pack bot")]
+pub struct Rollback {
+    /// Which deployment
+    pub deployment: String,
+    /// The generation to go back to [default: before the newest one that wrote a file]
+    #[arg(long, value_name = "GEN")]
+    pub to: Option<u64>,
+    /// Only this pack
+    #[arg(long)]
+    pub pack: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `resolve`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+local: what is on the host stays, and counts as your edit of the new version.
+pack:  what the pack gives is put; what was there becomes a saved edit.
+FILE:  that file's bytes are put, likewise. A file called `local` or `pack` is written ./local or ./pack.
+
+The decision is for these two versions of the file; if either changes first, it lapses.
+
+Examples:
+  packfleet resolve prod prompt.md --take local
+  packfleet resolve prod prompt.md --edit")]
+#[group(id = "side", required = true, multiple = false, args = ["take", "edit"])]
+pub struct Resolve {
+    /// Which deployment
+    pub deployment: String,
+    /// Which path; may be abbreviated to its end
+    pub path: String,
+    /// Which side to take: local, pack, or a file with what you want
+    #[arg(long, value_name = "local|pack|FILE")]
+    pub take: Option<String>,
+    /// Merge by hand in $VISUAL or $EDITOR, on a copy
+    #[arg(long)]
+    pub edit: bool,
+}
+
+/// `retry`
+#[derive(Debug, ClapArgs)]
+pub struct Retry {
+    /// Which deployment
+    pub deployment: String,
+    /// Which pack; none means all
+    pub pack: Option<String>,
+}
+
+/// `edits`
+#[derive(Debug, Subcommand)]
+pub enum Edits {
+    /// List saved edits
+    List(EditsList),
+    /// Print the bytes of one
+    Show(EditsShow),
+    /// Put one back where it lay
+    Restore(EditsShow),
+    /// Forget some for good
+    Drop(EditsDrop),
+}
+
+/// `edits list`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SELECTORS)]
+pub struct EditsList {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `edits show`, `edits restore`
+#[derive(Debug, ClapArgs)]
+pub struct EditsShow {
+    /// Which deployment
+    pub deployment: String,
+    /// The edit's number, as `edits list` shows it
+    pub id: u64,
+}
+
+/// `edits drop`
+#[derive(Debug, ClapArgs)]
+pub struct EditsDrop {
+    /// Which deployment
+    pub deployment: String,
+    /// The edits' numbers, as `edits list` shows them
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<u64>,
+}
+
+/// `hash`
+#[derive(Debug, ClapArgs)]
+pub struct Hash {
+    /// The directory
+    pub path: Utf8PathBuf,
+    /// List the entries that go into it: kind, digest, path
+    #[arg(long)]
+    pub entries: bool,
+}
+
+/// `record`
+#[derive(Debug, ClapArgs)]
+pub struct Record {
+    /// Which deployment
+    pub deployment: String,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `completions`
+#[derive(Debug, ClapArgs)]
+pub struct Completions {
+    /// Which shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`
+#[derive(Debug, ClapArgs)]
+pub struct Man {
+    /// Write all pages into this directory
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<Utf8PathBuf>,
+}

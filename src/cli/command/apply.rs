@@ -1,0 +1,71 @@
+//! `apply`: the plan, a question, and the plan carried out.
+
+use crate::cli::args::{Apply, Output};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::{Counts, Exit, of_reports};
+use crate::cli::json;
+use crate::cli::printer::Printer;
+use crate::cli::progress::Progress;
+use crate::cli::report::lines::Length;
+use crate::cli::report::plan::{Diffs, Show, plan, sum, would_commit};
+use crate::cli::report::{self};
+use crate::engine::{Options, Recover, Report, fleet};
+use crate::host::Trust;
+
+pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let workspace = context.load()?;
+    let selected = context.select(&workspace, &args.selectors)?;
+    if !args.yes && !context.can_ask {
+        return Err(CliError::Usage {
+            what: "apply asks before it writes, and there is no terminal to ask on".to_owned(),
+            hint: Some(format!("{} applies without asking", yes(args, context))),
+        });
+    }
+    let mut options = Options {
+        trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },
+        ..context.options(Recover::Now)
+    };
+    options.jobs = args.jobs.map_or(options.jobs, usize::from);
+    let progress = Progress::begin(context.shows_progress, selected.len());
+    let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
+    progress.end();
+    let mut reports: Vec<Report> = reports?;
+    let goes = reports.iter().filter(|report| would_commit(&workspace, report)).count();
+    if goes > 0 {
+        if args.output == Output::Text {
+            let length = if context.verbose { Length::Whole } else { Length::Short };
+            let show = Show { length, diffs: Diffs::Hidden };
+            let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
+            let sum: String =
+                sum.lines().filter(|l| !l.starts_with("next: ")).map(|l| format!("{l}\n")).collect();
+            printer.data(&format!("{}\n{sum}\n", plan(&workspace, &reports, &context.hints, show)));
+        }
+        if !args.yes {
+            confirm(printer)?;
+        }
+        let progress = Progress::begin(context.shows_progress, goes);
+        let applied = fleet::apply(&workspace, reports, &options, progress.told()).map_err(CliError::Runtime);
+        progress.end();
+        reports = applied?;
+    }
+    let exit = of_reports(&reports, Counts::Nothing);
+    printer.data(&match args.output {
+        Output::Json => json::reports("apply", &workspace, &reports, exit, &context.hints),
+        Output::Text => report::apply::apply(&workspace, &reports, &context.hints),
+    });
+    Ok(exit)
+}
+
+/// Asks; anything but yes ends the command.
+pub(super) fn confirm(printer: &mut Printer) -> Result<(), CliError> {
+    let answer = printer.ask("Go on? [y/N] ").map_err(|error| CliError::Stream("read the answer", error))?;
+    if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(CliError::Declined) }
+}
+
+fn yes(args: &Apply, context: &Context) -> String {
+    let mut words = vec!["apply"];
+    words.extend(args.selectors.iter().map(String::as_str));
+    words.push("--yes");
+    context.hints.command(&words)
+}

@@ -1,0 +1,51 @@
+//! One file per command: each understands its arguments, calls one function of the engine and prints what
+//! came of it.
+
+mod apply;
+mod completions;
+mod diff;
+mod editor;
+mod edits;
+mod hash;
+mod history;
+mod init;
+mod man;
+mod managed;
+mod plan;
+mod record;
+mod resolve;
+mod retry;
+mod rollback;
+mod schema;
+mod status;
+mod validate;
+mod why;
+
+use super::args::Command;
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::printer::Printer;
+
+/// Runs one command.
+pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    match command {
+        Command::Init(args) => init::run(args, printer),
+        Command::Validate => validate::run(context, printer),
+        Command::Plan(args) => plan::run(args, context, printer),
+        Command::Apply(args) => apply::run(args, context, printer),
+        Command::Status(args) => status::run(args, context, printer),
+        Command::Diff(args) => diff::run(args, context, printer),
+        Command::Why(args) => why::run(args, context, printer),
+        Command::History(args) => history::run(args, context, printer),
+        Command::Rollback(args) => rollback::run(args, context, printer),
+        Command::Resolve(args) => resolve::run(args, context, printer),
+        Command::Retry(args) => retry::run(args, context, printer),
+        Command::Edits(args) => edits::run(args, context, printer),
+        Command::Hash(args) => hash::run(args, context, printer),
+        Command::Record(args) => record::run(args, context, printer),
+        Command::Schema => schema::run(printer),
+        Command::Completions(args) => completions::run(args, printer),
+        Command::Man(args) => man::run(args, printer),
+    }
+}

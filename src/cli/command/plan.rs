@@ -1,0 +1,61 @@
+//! `plan`: what an apply would do. Writes nothing.
+
+use crate::cli::args::{Output, Plan};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::{Counts, Exit, of_reports};
+use crate::cli::json;
+use crate::cli::printer::{Printer, shown};
+use crate::cli::progress::Progress;
+use crate::cli::report::lines::Length;
+use crate::cli::report::plan::{Diffs, Show, plan, sum};
+use crate::cli::report::words::count;
+use crate::engine::{Options, Recover, Report, Unmanaged, fleet};
+use crate::host::Trust;
+
+pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let workspace = context.load()?;
+    let selected = context.select(&workspace, &args.selectors)?;
+    let options = Options {
+        trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },
+        list: if args.unmanaged { Unmanaged::List } else { Unmanaged::Ignore },
+        ..context.options(Recover::Report)
+    };
+    let progress = Progress::begin(context.shows_progress, selected.len());
+    let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
+    progress.end();
+    let reports = reports?;
+    let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };
+    let exit = of_reports(&reports, counts);
+    match args.output {
+        Output::Json => printer.data(&json::reports("plan", &workspace, &reports, exit, &context.hints)),
+        Output::Text => {
+            let show = Show {
+                length: if context.verbose { Length::Whole } else { Length::Short },
+                diffs: if args.diff { Diffs::Shown } else { Diffs::Hidden },
+            };
+            printer.data(&plan(&workspace, &reports, &context.hints, show));
+            if args.unmanaged {
+                printer.data(&unmanaged(&reports));
+            }
+            printer.data(&format!("\n{}", sum(&workspace, &reports, &context.hints, &args.selectors)));
+        }
+    }
+    Ok(exit)
+}
+
+/// What lies in the packs' directories and is nobody's.
+fn unmanaged(reports: &[Report]) -> String {
+    let mut out = String::new();
+    for report in reports.iter().filter(|report| report.selected) {
+        let Some(survey) = &report.survey else { continue };
+        let names = &survey.observation.actual.unmanaged;
+        let all = count(names.len(), "entry").replace("entrys", "entries");
+        out.push_str(&format!(
+            "\nnot packfleet's on {}: {all}, never read, written or removed\n",
+            report.deployment
+        ));
+        out.extend(names.iter().map(|name| format!("    {}\n", shown(name))));
+    }
+    out
+}

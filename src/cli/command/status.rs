@@ -1,0 +1,30 @@
+//! `status`: what every deployment holds, and what stands in the way.
+
+use crate::cli::args::{Output, Status};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::{Counts, Exit, of_reports};
+use crate::cli::json;
+use crate::cli::printer::Printer;
+use crate::cli::progress::Progress;
+use crate::cli::report::status::{Rows, status};
+use crate::engine::{Recover, fleet};
+
+pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let workspace = context.load()?;
+    let selected = context.select(&workspace, &args.selectors)?;
+    let progress = Progress::begin(context.shows_progress, selected.len());
+    let options = context.options(Recover::Report);
+    let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
+    progress.end();
+    let reports = reports?;
+    let worst = of_reports(&reports, Counts::Drift);
+    // Without the flag, only a status that could not be had is an error.
+    let exit = if args.exit_code || worst == Exit::Failed { worst } else { Exit::Done };
+    let rows = if args.quiet { Rows::Unsettled } else { Rows::All };
+    printer.data(&match args.output {
+        Output::Json => json::reports("status", &workspace, &reports, exit, &context.hints),
+        Output::Text => status(&workspace, &reports, &context.hints, rows, context.width),
+    });
+    Ok(exit)
+}

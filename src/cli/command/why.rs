@@ -1,0 +1,27 @@
+//! `why`: everything in the way of one deployment, in order, with what clears it.
+
+use crate::cli::args::Why;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::printer::Printer;
+use crate::cli::progress::Progress;
+use crate::cli::report::why::why;
+use crate::engine::{Outcome, Recover, fleet};
+
+pub(super) fn run(args: &Why, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let workspace = context.load()?;
+    let deployment = context.one(&workspace, &args.deployment)?;
+    let name = &deployment.name;
+    let progress = Progress::begin(context.shows_progress, 1);
+    let options = context.options(Recover::Report);
+    let selected = [name.clone()].into();
+    let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
+    progress.end();
+    let reports = reports?;
+    // A history that cannot be read is no reason not to explain the rest.
+    let history = workspace.host(deployment).history().unwrap_or_default();
+    printer.data(&why(&workspace, &reports, name, history.last(), &context.hints));
+    let failed = reports.iter().any(|r| &r.deployment == name && r.outcome == Outcome::Failed);
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}

@@ -1,0 +1,178 @@
+//! What was typed, understood: files, directories, time, colour, selected deployments.
+//!
+//! The environment is read here and nowhere else.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::IsTerminal;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use anstream::ColorChoice;
+use camino::{Utf8Path, Utf8PathBuf};
+use jiff::Timestamp;
+
+use super::args::{Color, Global};
+use super::error::CliError;
+use super::hint::Hints;
+use super::printer::can_ask;
+use crate::desired::selector::{Selector, select};
+use crate::engine::{Options, Recover, Unmanaged, Workspace};
+use crate::host::Trust;
+use crate::model::fleet::Deployment;
+use crate::model::{DeploymentName, PackName};
+
+/// What every command needs to know.
+#[derive(Debug)]
+pub struct Context {
+    /// The fleet file, as it was typed.
+    pub file: Utf8PathBuf,
+    /// Where mirrors and objects are cached.
+    pub cache: Utf8PathBuf,
+    /// The time of this run: the same in VERSION, log and history.
+    pub now: Timestamp,
+    /// Whether a person can be asked.
+    pub can_ask: bool,
+    /// Whether stderr is a terminal: progress may be shown.
+    pub shows_progress: bool,
+    /// Columns of the terminal, if output goes to one or `COLUMNS` says.
+    pub width: Option<usize>,
+    /// Whether long lists are shown whole.
+    pub verbose: bool,
+    /// What to type next.
+    pub hints: Hints,
+}
+
+impl Context {
+    /// Understands the options of every command.
+    pub fn new(global: &Global) -> Result<Self, CliError> {
+        Ok(Self {
+            file: global.file.clone(),
+            cache: cache(global.cache.as_deref())?,
+            now: now()?,
+            can_ask: can_ask(),
+            shows_progress: std::io::stderr().is_terminal(),
+            width: width(),
+            verbose: global.verbose > 0,
+            hints: Hints::new(&global.file),
+        })
+    }
+
+    /// Reads the fleet.
+    pub fn load(&self) -> Result<Arc<Workspace>, CliError> {
+        Ok(Arc::new(Workspace::load(&self.file, &self.cache)?))
+    }
+
+    /// The deployments that selectors mean; all for none.
+    pub fn select(
+        &self,
+        workspace: &Workspace,
+        selectors: &[String],
+    ) -> Result<BTreeSet<DeploymentName>, CliError> {
+        let selectors: Vec<Selector> =
+            selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+        Ok(select(&workspace.fleet, &selectors)?)
+    }
+
+    /// The one deployment that a selector means.
+    pub fn one<'a>(&self, workspace: &'a Workspace, text: &str) -> Result<&'a Deployment, CliError> {
+        let names = self.select(workspace, &[text.to_owned()])?;
+        let mut meant = names.iter().filter_map(|name| workspace.fleet.deployments.get(name));
+        match (meant.next(), meant.next()) {
+            (Some(one), None) => Ok(one),
+            _ => {
+                let names: Vec<&str> = names.iter().map(DeploymentName::as_str).collect();
+                Err(CliError::Usage {
+                    what: format!("{text} means {} deployments, and one is needed", names.len()),
+                    hint: Some(format!("name one: {}", names.join(", "))),
+                })
+            }
+        }
+    }
+
+    /// A pack by its name.
+    pub fn pack(&self, text: &str) -> Result<PackName, CliError> {
+        PackName::new(text)
+            .map_err(|error| CliError::Usage { what: format!("{text:?}: {error}"), hint: None })
+    }
+
+    /// Options of a pass. Readers report an interrupted switch; writers recover it.
+    pub fn options(&self, recover: Recover) -> Options {
+        Options {
+            jobs: std::thread::available_parallelism().map_or(4, NonZero::get),
+            trust: Trust::StatCache,
+            list: Unmanaged::Ignore,
+            recover,
+            now: self.now,
+        }
+    }
+}
+
+/// How colour is asked for.
+pub fn colour(color: Color) -> ColorChoice {
+    match color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    }
+}
+
+/// The directory for temporary files.
+pub fn temporary() -> Utf8PathBuf {
+    Utf8PathBuf::from_path_buf(env::temp_dir()).unwrap_or_else(|_| Utf8PathBuf::from("/tmp"))
+}
+
+/// The editor that a person prefers; `None` if the environment names none.
+pub fn editor() -> Option<String> {
+    ["VISUAL", "EDITOR"]
+        .into_iter()
+        .filter_map(|name| env::var(name).ok())
+        .find(|editor| !editor.trim().is_empty())
+}
+
+/// What goes to the log: `PACKFLEET_LOG`, else by the number of `-v`.
+pub fn log_filter(verbose: u8) -> String {
+    match env::var("PACKFLEET_LOG") {
+        Ok(filter) if !filter.is_empty() => filter,
+        _ => match verbose {
+            0 => "packfleet=warn",
+            1 => "packfleet=info",
+            2 => "packfleet=debug",
+            _ => "packfleet=trace",
+        }
+        .to_owned(),
+    }
+}
+
+fn cache(given: Option<&Utf8Path>) -> Result<Utf8PathBuf, CliError> {
+    let wrong = |what: String| CliError::Usage { what, hint: Some("name one with --cache DIR".to_owned()) };
+    let directory = |name: &str| env::var(name).ok().filter(|value| value.starts_with('/'));
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => match (directory("XDG_CACHE_HOME"), directory("HOME")) {
+            (Some(cache), _) => Utf8PathBuf::from(cache).join("packfleet"),
+            (None, Some(home)) => Utf8PathBuf::from(home).join(".cache/packfleet"),
+            (None, None) => return Err(wrong("there is no HOME, and so no cache directory".to_owned())),
+        },
+    };
+    camino::absolute_utf8(&path).map_err(|error| wrong(format!("the cache directory {path}: {error}")))
+}
+
+/// The clock, or what tests say it is.
+fn now() -> Result<Timestamp, CliError> {
+    match env::var("PACKFLEET_NOW") {
+        Err(_) => Ok(Timestamp::now()),
+        Ok(text) => text.parse().map_err(|error| CliError::Usage {
+            what: format!("PACKFLEET_NOW is no time: {error}"),
+            hint: Some("write it like 2026-11-24T08:00:00Z".to_owned()),
+        }),
+    }
+}
+
+fn width() -> Option<usize> {
+    let columns = env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
+    columns.or_else(|| {
+        let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(width.0))
+    })
+}

@@ -1,0 +1,318 @@
+//! From errors to what people read: a message, what caused it, a hint, an exit code.
+//!
+//! This is the one place that gives errors their hints and codes. Problems of a fleet file are shown all at
+//! once, each with its place underlined in the text, in which secrets are masked.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+
+use super::exit::Exit;
+use super::hint::Hints;
+use super::printer::{paint, painted, shown};
+use crate::desired::fleet_file::FleetText;
+use crate::desired::problem::{Problem, line_column, masked_source};
+use crate::desired::selector::SelectorError;
+use crate::engine::{Failure, LoadError};
+use crate::host::HostError;
+use crate::model::DeploymentName;
+use crate::source::SourceError;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The fleet file cannot be read or does not validate.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A selector is none or matches nothing.
+    #[error(transparent)]
+    Select(#[from] SelectorError),
+    /// The request makes no sense; exit code 64.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong with it.
+        what: String,
+        /// What to type instead.
+        hint: Option<String>,
+    },
+    /// Something about one deployment failed.
+    #[error("{deployment}: {failure}")]
+    Failure {
+        /// Which.
+        deployment: DeploymentName,
+        /// Why; its cause is this error's cause.
+        failure: Failure,
+    },
+    /// A file that a person named cannot be read or written.
+    #[error("cannot {operation} {path}")]
+    File {
+        /// What was being done.
+        operation: &'static str,
+        /// To what.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory cannot be read as a pack.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The editor did not do its work.
+    #[error("the editor {editor} {why}")]
+    Editor {
+        /// Its command.
+        editor: String,
+        /// What it did instead.
+        why: String,
+        /// Where the text is.
+        hint: String,
+    },
+    /// No worker threads.
+    #[error("cannot start work")]
+    Runtime(#[source] io::Error),
+    /// Standard output, or the answer to a question, does not work.
+    #[error("cannot {0}")]
+    Stream(&'static str, #[source] io::Error),
+    /// The person said no.
+    #[error("nothing was changed")]
+    Declined,
+}
+
+impl CliError {
+    /// A failure on a deployment.
+    pub fn failure(deployment: &DeploymentName) -> impl FnOnce(Failure) -> Self + '_ {
+        |failure| Self::Failure { deployment: deployment.clone(), failure }
+    }
+
+    /// A failure of a host.
+    pub fn host(deployment: &DeploymentName) -> impl FnOnce(HostError) -> Self + '_ {
+        |error| Self::Failure { deployment: deployment.clone(), failure: error.into() }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. } | Self::Select(_) | Self::Load(LoadError::Invalid { .. }) => Exit::Usage,
+            Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
+            Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
+            Self::Failure {
+                failure:
+                    Failure::Moved { .. } | Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }),
+                ..
+            } => Exit::Held,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn hint(&self, hints: &Hints) -> Option<String> {
+        match self {
+            Self::Load(LoadError::Read { path, source }) => Some(match source.kind() {
+                ErrorKind::NotFound if path.file_name() == Some("fleet.toml") => {
+                    "`packfleet init` writes one to start from; `-f FILE` names another".to_owned()
+                }
+                ErrorKind::NotFound => "`-f FILE` names the fleet file".to_owned(),
+                ErrorKind::InvalidData => "a fleet file is UTF-8 text".to_owned(),
+                _ => format!("make it readable, then {}", hints.command(&["validate"])),
+            }),
+            Self::Load(LoadError::Invalid { .. }) => None,
+            Self::Select(SelectorError::NoMatch { near: Some(near), .. }) => {
+                Some(format!("did you mean {near}?"))
+            }
+            Self::Select(SelectorError::NoMatch { .. }) => {
+                Some(format!("{} lists the deployments", hints.command(&["status"])))
+            }
+            Self::Select(_) => Some("a name, a glob such as 'edge-*', or label:X; a+b means both".to_owned()),
+            Self::Usage { hint, .. } => hint.clone(),
+            Self::Failure { deployment, failure } => hints.of_failure(failure, deployment),
+            Self::Editor { hint, .. } => Some(hint.clone()),
+            Self::File { .. } | Self::Source(_) | Self::Runtime(_) | Self::Stream(..) | Self::Declined => {
+                None
+            }
+        }
+    }
+
+    /// All of it, for stderr. `width` is the terminal's.
+    pub fn text(&self, hints: &Hints, width: usize) -> String {
+        if let Self::Load(LoadError::Invalid { file: _, texts, problems }) = self {
+            return problems_text(texts, &problems.0, hints, width);
+        }
+        let mut text = format!("{} {}", painted(paint::BAD.bold(), "error:"), shown(&self.to_string()));
+        let causes = match self {
+            Self::Failure { failure, .. } => causes(failure),
+            _ => causes(self),
+        };
+        for cause in causes {
+            let _ = write!(text, "\n  because: {cause}");
+        }
+        if let Some(hint) = self.hint(hints) {
+            let _ = write!(text, "\n{} {hint}", painted(paint::GOOD, "hint:"));
+        }
+        text
+    }
+}
+
+/// The causes behind an error, outermost first, each once, safe to print.
+pub fn causes(error: &dyn Error) -> Vec<String> {
+    let mut last = shown(&error.to_string());
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = shown(&cause.to_string());
+        if text != last {
+            causes.push(text.clone());
+            last = text;
+        }
+        next = cause.source();
+    }
+    causes
+}
+
+/// A line that is longer is not shown: it is no text that a person wrote.
+const LONGEST_LINE: usize = 500;
+
+/// All problems of a fleet file, each with its place, and how many there are.
+fn problems_text(texts: &[FleetText], problems: &[Problem], hints: &Hints, width: usize) -> String {
+    let directory = Utf8PathBuf::from(hints.file()).parent().map(Utf8Path::to_owned).unwrap_or_default();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
+        .with_width(width.clamp(40, 110))
+        .with_context_lines(1)
+        .with_links(false);
+    let sources: Vec<(&FleetText, String, Arc<String>)> = texts
+        .iter()
+        .map(|text| {
+            let name = directory.join(shown(&text.name)).into_string();
+            (text, name, Arc::new(tamed(&text.text)))
+        })
+        .collect();
+    let mut out = String::new();
+    for problem in problems {
+        match sources.iter().find(|(text, ..)| text.name == problem.file) {
+            Some((text, name, tamed)) => {
+                out.push_str(&problem_text(&handler, problem, &text.text, name, tamed));
+            }
+            None => {
+                let _ = writeln!(out, "{}: {}", shown(&problem.file), shown(&problem.message));
+            }
+        }
+        out.push('\n');
+    }
+    let count = problems.len();
+    let _ = write!(
+        out,
+        "{} {} does not validate: {count} problem{}",
+        painted(paint::BAD.bold(), "error:"),
+        hints.file(),
+        if count == 1 { "" } else { "s" }
+    );
+    out
+}
+
+fn problem_text(
+    handler: &GraphicalReportHandler,
+    problem: &Problem,
+    text: &str,
+    name: &str,
+    tamed: &Arc<String>,
+) -> String {
+    let (line, column) = line_column(text, problem.span.start);
+    let message = shown(&problem.message);
+    let plain = || {
+        let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!("\n  help: {}", shown(hint)));
+        format!("  × {message}\n   ╭─[{name}:{line}:{column}]\n   ╰────{hint}\n")
+    };
+    let longest = text.lines().skip(line.saturating_sub(2)).take(3).map(str::len).max().unwrap_or(0);
+    let end = problem.span.end.min(text.len());
+    let start = problem.span.start.min(end);
+    if longest > LONGEST_LINE || text[..text.floor_char_boundary(end)].len() - start > LONGEST_LINE * 8 {
+        return plain();
+    }
+    let label = (!problem.label.is_empty()).then(|| shown(&problem.label));
+    let mut diagnostic =
+        MietteDiagnostic::new(message.clone()).with_label(LabeledSpan::new(label, start, end - start));
+    diagnostic.help = problem.hint.as_ref().map(|hint| shown(hint));
+    let report = miette::Report::new(diagnostic).with_source_code(NamedSource::new(name, Arc::clone(tamed)));
+    let mut out = String::new();
+    match handler.render_report(&mut out, report.as_ref()) {
+        Ok(()) => out,
+        Err(std::fmt::Error) => plain(),
+    }
+}
+
+/// The text with secrets masked and control characters replaced, byte for byte, so that spans hold.
+fn tamed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in masked_source(text).chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+                out.extend(std::iter::repeat_n('?', c.len_utf8()));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::problem::Problems;
+
+    fn stripped(error: &CliError) -> String {
+        let hints = Hints::new(Utf8Path::new("conf/fleet.toml"));
+        anstream::adapter::strip_str(&error.text(&hints, 80)).to_string()
+    }
+
+    fn invalid(text: &str, problems: &[(&str, &str)]) -> CliError {
+        let problems = problems.iter().map(|(at, message)| {
+            let start = text.find(at).unwrap();
+            Problem {
+                file: "fleet.toml".into(),
+                span: start..start + at.len(),
+                message: (*message).into(),
+                label: "here".into(),
+                hint: Some("write it down".into()),
+            }
+        });
+        CliError::Load(LoadError::Invalid {
+            file: "/x/conf/fleet.toml".into(),
+            problems: Problems(problems.collect()),
+            texts: vec![FleetText { name: "fleet.toml".into(), text: text.into() }],
+        })
+    }
+
+    #[test]
+    fn problems_come_all_at_once_with_places_and_without_secrets() {
+        let text = "[fleet]\nnam = 1\nurl = \"https://bob:hunter2@h/\u{1b}[2J\"\n";
+        let error = invalid(text, &[("nam", "unknown key"), ("url", "no such key")]);
+        assert_eq!(error.exit(), Exit::Usage);
+        let shown = stripped(&error);
+        for expected in ["conf/fleet.toml:2:1", "conf/fleet.toml:3:1", "help: write it down", "2 problems"] {
+            assert!(shown.contains(expected), "{expected} in\n{shown}");
+        }
+        assert!(!shown.contains("hunter2") && !shown.contains('\u{1b}'), "{shown}");
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_not_shown() {
+        let text = format!("nam = \"{}\"", "x".repeat(1 << 20));
+        let shown = stripped(&invalid(&text, &[("nam", "unknown key")]));
+        assert!(shown.len() < 500 && shown.contains("fleet.toml:1:1"), "{}", shown.len());
+    }
+
+    #[test]
+    fn causes_are_not_repeated() {
+        let source = io::Error::from(ErrorKind::StorageFull);
+        let failure = Failure::Host(HostError::Io { operation: "write", path: "a\nb".into(), source });
+        let error = CliError::Failure { deployment: DeploymentName::new("d").unwrap(), failure };
+        assert_eq!(
+            stripped(&error),
+            "error: d: cannot write a\\nb\n  because: no storage space\n\
+             hint: free some space, then packfleet -f conf/fleet.toml apply d"
+        );
+    }
+}

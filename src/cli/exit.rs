@@ -1,0 +1,107 @@
+//! Exit codes, and which one wins where several apply.
+
+use std::process::ExitCode;
+
+use crate::engine::{Outcome, Report};
+use crate::plan::Standing;
+
+/// How a command ended. Ordered by precedence: the greatest of several is the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// In sync, or done.
+    Done,
+    /// Changes or drift, where a flag asks for this code.
+    Changes,
+    /// Waiting for a dependency.
+    Waiting,
+    /// A person must decide.
+    Held,
+    /// Refused by policy.
+    Refused,
+    /// Another run holds the lock.
+    Locked,
+    /// An error.
+    Failed,
+    /// Usage, or a fleet.toml that does not validate.
+    Usage,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Changes => 2,
+            Self::Held => 3,
+            Self::Refused => 4,
+            Self::Waiting => 5,
+            Self::Usage => 64,
+            Self::Locked => 75,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Which differences count as [`Exit::Changes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// None.
+    Nothing,
+    /// What an apply would do.
+    Changes,
+    /// That, and edits that stay.
+    Drift,
+}
+
+/// The exit of one deployment's report.
+pub fn of_report(report: &Report, counts: Counts) -> Exit {
+    let by_outcome = match report.outcome {
+        Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Exit::Done,
+        Outcome::Planned if counts == Counts::Nothing => Exit::Done,
+        Outcome::Planned => Exit::Changes,
+        Outcome::Waiting => Exit::Waiting,
+        Outcome::Held => Exit::Held,
+        Outcome::Refused => Exit::Refused,
+        Outcome::Locked => Exit::Locked,
+        Outcome::Failed => Exit::Failed,
+    };
+    let drifted = counts == Counts::Drift
+        && report.survey.as_ref().is_some_and(|survey| {
+            survey.drift.drifted().any(|(_, judged)| judged.standing != Standing::Unmanaged)
+        });
+    if drifted { by_outcome.max(Exit::Changes) } else { by_outcome }
+}
+
+/// The exit of a run over several: that of the selected deployments, the worst of them.
+pub fn of_reports(reports: &[Report], counts: Counts) -> Exit {
+    let selected = reports.iter().filter(|report| report.selected);
+    selected.map(|report| of_report(report, counts)).max().unwrap_or(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_comes_first() {
+        let mut all = [
+            Exit::Done,
+            Exit::Held,
+            Exit::Usage,
+            Exit::Changes,
+            Exit::Failed,
+            Exit::Waiting,
+            Exit::Locked,
+            Exit::Refused,
+        ];
+        all.sort();
+        all.reverse();
+        assert_eq!(all.map(Exit::code), [64, 1, 75, 4, 3, 5, 2, 0]);
+    }
+}

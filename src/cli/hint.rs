@@ -1,0 +1,167 @@
+//! What to type or to edit next: one answer for every cause of a hold, a wait or a failure.
+//!
+//! Commands are written so that they can be pasted: with the fleet file if it is not the usual one, and quoted
+//! for a shell where a path needs it.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::printer::{shown, word};
+use crate::engine::Failure;
+use crate::host::HostError;
+use crate::model::fleet::{Changed, Deployment};
+use crate::model::plan::{Conflict, HoldCause, Obstacle, Purpose};
+use crate::model::{DeploymentName, PackName, TreePath};
+
+/// Where hints point to.
+#[derive(Debug, Clone)]
+pub struct Hints {
+    file: Utf8PathBuf,
+}
+
+impl Hints {
+    /// Hints for a fleet file, as its name was typed.
+    pub fn new(file: &Utf8Path) -> Self {
+        Self { file: file.to_owned() }
+    }
+
+    /// The fleet file, as people would write it.
+    pub fn file(&self) -> String {
+        shown(self.file.as_str())
+    }
+
+    /// A command of packfleet, to be pasted.
+    pub fn command(&self, words: &[&str]) -> String {
+        let mut line = "packfleet".to_owned();
+        if self.file != "fleet.toml" && self.file != "./fleet.toml" {
+            line.push_str(" -f ");
+            line.push_str(&word(self.file.as_str()));
+        }
+        for next in words {
+            line.push(' ');
+            line.push_str(&word(next));
+        }
+        line
+    }
+
+    /// What clears a hold on a deployment; `purpose` is the plan's that holds.
+    pub fn of_hold(
+        &self,
+        cause: &HoldCause,
+        pack: Option<&PackName>,
+        path: Option<&TreePath>,
+        deployment: &Deployment,
+        purpose: &Purpose,
+    ) -> String {
+        let name = deployment.name.as_str();
+        let path = path.map_or("", TreePath::as_str);
+        let pack = pack.map_or("", PackName::as_str);
+        let again = match purpose {
+            Purpose::Rollback { to } => self.command(&["rollback", name, "--to", &to.to_string()]),
+            _ => self.command(&["apply", name]),
+        };
+        match cause {
+            HoldCause::Conflict { .. } if matches!(purpose, Purpose::Rollback { .. }) => format!(
+                "keep a copy of {} elsewhere and undo your edit of it, then {again}",
+                on_host(deployment, path)
+            ),
+            HoldCause::Conflict { conflict, base, .. } => {
+                let resolve = self.command(&["resolve", name, path]);
+                let policy = deployment.packs.get(pack).map_or(deployment.edits, |pack| pack.edits);
+                match conflict {
+                    // A local side would be taken back at once.
+                    _ if policy.changed == Changed::Revert => format!("{resolve} --take pack"),
+                    Conflict::Text { .. } => format!("{resolve} --edit | --take local | --take pack"),
+                    _ if base.is_none() => format!("{resolve} --take local | --take pack"),
+                    _ => format!("{resolve} --take local | --take pack | --take FILE"),
+                }
+            }
+            HoldCause::Obstructed(obstacle) => match obstacle {
+                Obstacle::Unreadable(_) => {
+                    format!("make {} readable for this user, then {again}", on_host(deployment, path))
+                }
+                Obstacle::Busy => format!("{again}, once nothing writes to it"),
+                Obstacle::Ancestor { at, .. } => format!(
+                    "move {} away, or make it a plain directory, then {again}",
+                    on_host(deployment, at.as_str())
+                ),
+                Obstacle::Directory { foreign: Some(foreign) } => format!(
+                    "move {} away, then {again}",
+                    on_host(deployment, &format!("{path}/{}", shown(foreign)))
+                ),
+                Obstacle::Directory { foreign: None } | Obstacle::Special(_) => {
+                    format!("move {} away, then {again}", on_host(deployment, path))
+                }
+            },
+            HoldCause::Nested { by } => format!("clears with {by}"),
+            HoldCause::Requires { pack } | HoldCause::Tied { pack } => format!("clears with pack {pack}"),
+            HoldCause::Version(_) if pack.is_empty() => format!("correct that, then {again}"),
+            HoldCause::Version(_) => {
+                format!("correct pack {pack} in {} or in its source, then {again}", self.file())
+            }
+            HoldCause::Source(_) => {
+                format!("see that the source of {pack} answers, then {}", self.command(&["plan", name]))
+            }
+            HoldCause::Rejected { .. } => format!(
+                "{}, or let {} give another version",
+                self.command(&["retry", name, pack]),
+                self.file()
+            ),
+            HoldCause::Budget { consent, .. } => format!(
+                "if it is meant: `consent = [\"{}\"]` under [budget] in {}, then {again}",
+                shown(consent),
+                self.file()
+            ),
+        }
+    }
+
+    /// What clears a failure on a deployment; `None` where its text says so already.
+    pub fn of_failure(&self, failure: &Failure, name: &DeploymentName) -> Option<String> {
+        let apply = self.command(&["apply", name.as_str()]);
+        let plan = self.command(&["plan", name.as_str()]);
+        let error = match failure {
+            Failure::Host(error) => error,
+            Failure::Moved { .. } => return Some(format!("{plan} shows what is there now; then {apply}")),
+            Failure::Lost(_) => return Some(format!("report it, with the output of {apply} -vv")),
+            Failure::Request(_) => return None,
+        };
+        Some(match error {
+            HostError::Root { .. } => {
+                format!("correct that, or `root` of {name} in {}, then {plan}", self.file())
+            }
+            HostError::State { root, .. } => format!(
+                "look at {root}/.packfleet: if it is not this deployment's, correct `root` of {name} in {}",
+                self.file()
+            ),
+            HostError::Locked { .. } => format!("{apply}, once that run has ended"),
+            HostError::Damaged { root, .. } => format!(
+                "move {root}/.packfleet away, but keep it (saved edits lie in it); then {plan}: what is equal is \
+                 adopted, what differs is held"
+            ),
+            HostError::Stale { .. } => format!("{plan} shows what is there now; then {apply}"),
+            HostError::Unfit { .. } => format!("correct that, then {apply}"),
+            HostError::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    format!("run as a user who may do that, or correct its owner or mode, then {apply}")
+                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    format!("free some space, then {apply}")
+                }
+                _ => format!("correct that, then {apply}"),
+            },
+            HostError::Changed { .. } => format!("{apply}, once nothing writes to it"),
+            HostError::Blob(_) => format!("see that the pack's source answers, then {apply}"),
+            HostError::NoEdit(_) => self.command(&["edits", "list", name.as_str()]),
+            HostError::Pending { .. } => format!("correct that, then {apply} goes on with it"),
+        })
+    }
+
+    /// What clears an interrupted switch.
+    pub fn of_interrupted(&self, name: &DeploymentName) -> String {
+        self.command(&["apply", name.as_str()])
+    }
+}
+
+/// A path beneath a deployment's root, in full.
+fn on_host(deployment: &Deployment, path: &str) -> String {
+    word(&format!("{}/{path}", deployment.root))
+}

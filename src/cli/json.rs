@@ -1,0 +1,169 @@
+//! Reports for programs. Every document is an object with `format` (the version of this layout, 1) and `kind`.
+//!
+//! `plan`, `apply`, `status` and `rollback` share one layout:
+//!
+//! ```text
+//! fleet        name, file, commit, branch, dirty
+//! exit_code    what the command exits with
+//! deployments  one object each:
+//!   deployment, root, selected, outcome, generation, committed, interrupted, plan (the id)
+//!   packs      pack, installed, wanted, commit, tree
+//!   actions    path, pack, cause, before, after (kind and content, or null), save
+//!   edits      path, pack, standing
+//!   holds      pack, path, cause, text, next
+//!   waits      on, because
+//!   saved      numbers of saved edits
+//!   unmanaged  names, where they were asked for
+//!   failure    message, causes, next; or null
+//! ```
+//!
+//! Other kinds: `edits` (deployment, id, path, pack, kind, content, reason, generation, time) and `record`.
+//! Keys may be added within a format; none changes its meaning. Digests are whole, times RFC 3339.
+
+use serde_json::{Value, json};
+
+use super::error::causes;
+use super::exit::Exit;
+use super::hint::Hints;
+use super::printer::shown;
+use super::report::words;
+use crate::engine::report::cause_word;
+use crate::engine::{Report, Survey, Workspace};
+use crate::host::SavedEdit;
+use crate::model::DeploymentName;
+use crate::model::fleet::Deployment;
+use crate::model::record::Record;
+
+/// The version of all layouts.
+pub const FORMAT: u32 = 1;
+
+/// A document of plan, apply, status or rollback.
+pub fn reports(kind: &str, workspace: &Workspace, reports: &[Report], exit: Exit, hints: &Hints) -> String {
+    let at = workspace.commit.as_ref();
+    let deployments: Vec<Value> = reports.iter().map(|report| one(workspace, report, hints)).collect();
+    text(&json!({
+        "format": FORMAT,
+        "kind": kind,
+        "fleet": {
+            "name": workspace.fleet.name,
+            "file": workspace.file,
+            "commit": at.map(|at| at.commit.as_str()),
+            "branch": at.and_then(|at| at.branch.as_deref()),
+            "dirty": at.map(|at| at.dirty),
+        },
+        "exit_code": exit.code(),
+        "deployments": deployments,
+    }))
+}
+
+/// The document of saved edits.
+pub fn edits(edits: &[(DeploymentName, SavedEdit)]) -> String {
+    let edits: Vec<Value> = edits
+        .iter()
+        .map(|(deployment, edit)| {
+            json!({
+                "deployment": deployment,
+                "id": edit.id,
+                "path": edit.path,
+                "pack": edit.pack,
+                "kind": edit.entry.kind,
+                "content": edit.entry.content,
+                "reason": edit.reason,
+                "generation": edit.generation,
+                "time": edit.time,
+            })
+        })
+        .collect();
+    text(&json!({ "format": FORMAT, "kind": "edits", "edits": edits }))
+}
+
+/// The document of a record; `null` where nothing was ever recorded.
+pub fn record(record: Option<&Record>) -> String {
+    text(&json!({ "format": FORMAT, "kind": "record", "record": record }))
+}
+
+fn text(document: &Value) -> String {
+    let mut text = format!("{document:#}");
+    text.push('\n');
+    text
+}
+
+fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    let survey = report.survey.as_ref();
+    let waits: Vec<Value> =
+        report.waits.iter().map(|wait| json!({ "on": wait.on, "because": wait.because })).collect();
+    let failure = report.failure.as_ref().map(|failure| {
+        json!({
+            "message": shown(&failure.to_string()),
+            "causes": causes(failure),
+            "next": hints.of_failure(failure, &report.deployment),
+        })
+    });
+    let observation = survey.map(|survey| &survey.observation);
+    json!({
+        "deployment": report.deployment,
+        "root": deployment.map(|deployment| &deployment.root),
+        "selected": report.selected,
+        "outcome": report.outcome,
+        "generation": survey.map(|survey| survey.plan.generation),
+        "committed": report.committed,
+        "interrupted": observation.and_then(|seen| seen.interrupted.as_ref()).map(|i| i.generation),
+        "plan": survey.map(|survey| survey.plan.id().to_string()),
+        "packs": survey.map(packs).unwrap_or_default(),
+        "actions": survey.map(|survey| json!(survey.plan.actions)).unwrap_or_else(|| json!([])),
+        "edits": survey.map(drifted).unwrap_or_default(),
+        "holds": survey.map(|survey| holds(survey, deployment, hints)).unwrap_or_default(),
+        "waits": waits,
+        "saved": report.saved,
+        "unmanaged": observation.map(|seen| json!(seen.actual.unmanaged)).unwrap_or_else(|| json!([])),
+        "failure": failure,
+    })
+}
+
+fn packs(survey: &Survey) -> Vec<Value> {
+    let one = |name| {
+        let pin = survey
+            .drift
+            .packs
+            .get(name)
+            .and_then(|drift| drift.wanted.as_ref())
+            .map(|wanted| &wanted.recorded.pin);
+        json!({
+            "pack": name,
+            "installed": survey.installed(name),
+            "wanted": survey.wanted(name),
+            "commit": pin.and_then(|pin| pin.commit.as_ref()),
+            "tree": pin.map(|pin| pin.tree),
+        })
+    };
+    survey.drift.packs.keys().map(one).collect()
+}
+
+fn drifted(survey: &Survey) -> Vec<Value> {
+    let edits = survey.drift.edits().filter(|(_, judged)| judged.recorded.is_some());
+    edits
+        .map(|(path, judged)| json!({ "path": path, "pack": judged.pack, "standing": judged.standing }))
+        .collect()
+}
+
+fn holds(survey: &Survey, deployment: Option<&Deployment>, hints: &Hints) -> Vec<Value> {
+    let next = |hold: &crate::model::plan::Hold| {
+        deployment.map(|deployment| {
+            let (pack, path) = (hold.pack.as_ref(), hold.path.as_ref());
+            hints.of_hold(&hold.cause, pack, path, deployment, &survey.plan.purpose)
+        })
+    };
+    let holds = survey.plan.holds.iter();
+    holds
+        .map(|hold| {
+            json!({
+                "pack": hold.pack,
+                "path": hold.path,
+                "cause": cause_word(&hold.cause),
+                "text": words::hold(&hold.cause),
+                "next": next(hold),
+            })
+        })
+        .collect()
+}

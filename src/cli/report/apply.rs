@@ -1,0 +1,144 @@
+//! What an apply came to: one line per deployment, and below it what a person must know.
+
+use super::ranges::compress;
+use super::words::{self, Tally, count};
+use crate::cli::error::causes;
+use crate::cli::hint::Hints;
+use crate::cli::printer::{paint, painted, shown};
+use crate::engine::{Outcome, Report, Survey, Workspace};
+use crate::host::Recovery;
+use crate::model::fleet::Mode;
+use crate::plan::Standing;
+
+/// One line per selected deployment.
+pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String {
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    let rows: Vec<(&Report, String)> =
+        selected.iter().map(|report| (*report, what(workspace, report, hints))).collect();
+    let mut groups: Vec<(Vec<&str>, &Report, &String)> = Vec::new();
+    for (report, what) in &rows {
+        let known = groups
+            .iter_mut()
+            .find(|(_, first, said)| selected.len() > 12 && *said == what && first.outcome == report.outcome);
+        match known {
+            Some((names, ..)) => names.push(report.deployment.as_str()),
+            None => groups.push((vec![report.deployment.as_str()], report, what)),
+        }
+    }
+    let names: Vec<String> = groups.iter().map(|(names, ..)| compress(names.iter().copied())).collect();
+    let widest = names.iter().map(String::len).max().unwrap_or(0).min(32);
+    let widest_word =
+        groups.iter().map(|(_, report, _)| words::outcome(report.outcome).0.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for ((_, report, what), name) in groups.iter().zip(names) {
+        let (word, style) = words::outcome(report.outcome);
+        let word = painted(style, &format!("{word:<widest_word$}"));
+        out.push_str(&format!("{}  {word}  {what}\n", paint::name(&format!("{name:<widest$}"))));
+        for line in more(report, hints) {
+            out.push_str(&format!("{:widest$}  {line}\n", ""));
+        }
+    }
+    out
+}
+
+/// The rest of a deployment's line.
+fn what(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
+    let name = report.deployment.as_str();
+    let Some(survey) = &report.survey else {
+        return report.failure.as_ref().map_or(String::new(), |failure| shown(&failure.to_string()));
+    };
+    if let Some(failure) = &report.failure {
+        return shown(&failure.to_string());
+    }
+    let mut parts = vec![packs(survey)];
+    if let Some(generation) = report.committed {
+        parts.push(format!("generation {generation}"));
+        parts.push(Tally::of(&survey.plan.actions).past());
+        let adopted = survey
+            .drift
+            .paths
+            .values()
+            .filter(|judged| judged.recorded.is_none() && judged.standing == Standing::Converged)
+            .count();
+        if adopted > 0 {
+            parts.push(format!("{} adopted", count(adopted, "file")));
+        }
+    }
+    match report.outcome {
+        Outcome::Waiting => {
+            parts = report.waits.iter().map(|wait| format!("for {}: {}", wait.on, wait.because)).collect();
+        }
+        Outcome::Held | Outcome::Refused => {
+            let why = hints.command(&["why", name]);
+            parts.push(format!("{}: {why}", words::holds(&survey.plan.holds)));
+        }
+        Outcome::Planned => {
+            let observed = workspace.fleet.deployments.get(&report.deployment).map(|d| d.mode);
+            parts.push(match observed {
+                Some(Mode::Observe) => "mode = \"observe\": reported only".to_owned(),
+                _ => "not applied".to_owned(),
+            });
+        }
+        _ => {}
+    }
+    let edits = kept(survey);
+    if edits > 0 {
+        parts.push(format!("{} kept", count(edits, "edit")));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(" · ")
+}
+
+/// The packs of a deployment with their versions, as a pass leaves or finds them.
+fn packs(survey: &Survey) -> String {
+    let names = survey.drift.packs.keys();
+    let packs = names.map(|name| format!("{name} {}", words::versions(survey, name)).trim().to_owned());
+    packs.collect::<Vec<_>>().join(", ")
+}
+
+/// Edits that stay after this pass: kept ones and merged ones.
+pub fn kept(survey: &Survey) -> usize {
+    let reverted = |path| survey.plan.actions.iter().any(|action| &action.path == path && action.save);
+    survey
+        .drift
+        .edits()
+        .filter(|(path, judged)| {
+            judged.recorded.is_some()
+                && matches!(judged.standing, Standing::Edited | Standing::Conflicted)
+                && !reverted(*path)
+        })
+        .count()
+}
+
+/// Lines below: recovery, saved edits, causes and hints.
+fn more(report: &Report, hints: &Hints) -> Vec<String> {
+    let name = report.deployment.as_str();
+    let mut lines = Vec::new();
+    match &report.recovered {
+        Some(Recovery::Forward { generation }) => {
+            lines.push(format!("an interrupted switch was finished first: generation {generation}"));
+        }
+        Some(Recovery::Back { generation, saved }) => {
+            lines.push(format!("an interrupted switch was undone first: generation {generation} stands"));
+            if !saved.is_empty() {
+                lines.push(saved_line(saved.len(), name, hints));
+            }
+        }
+        Some(Recovery::Nothing) | None => {}
+    }
+    if !report.saved.is_empty() {
+        lines.push(saved_line(report.saved.len(), name, hints));
+    }
+    if let Some(failure) = &report.failure {
+        lines.extend(causes(failure).into_iter().map(|cause| format!("because: {cause}")));
+        lines.extend(hints.of_failure(failure, &report.deployment).map(|hint| format!("→ {hint}")));
+    }
+    if report.outcome == Outcome::Waiting {
+        lines.push(format!("→ {}", hints.command(&["why", name])));
+    }
+    lines
+}
+
+fn saved_line(number: usize, name: &str, hints: &Hints) -> String {
+    format!("{} saved: {}", count(number, "edit"), hints.command(&["edits", "list", name]))
+}

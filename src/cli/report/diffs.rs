@@ -1,0 +1,185 @@
+//! Changes line by line: of a plan, of edits, and three ways.
+
+use super::bytes::Bytes;
+use super::words;
+use crate::cli::printer::{paint, painted};
+use crate::engine::Survey;
+use crate::merge::conflict::{Labels, marked};
+use crate::merge::diff::{printable, unified_diff};
+use crate::model::{Entry, Kind, TreePath};
+use crate::plan::{Judged, Standing};
+
+/// What an apply would change, and both sides of what is held.
+pub fn of_plan(survey: &Survey, bytes: &Bytes<'_>) -> String {
+    let mut out = String::new();
+    for action in &survey.plan.actions {
+        let before = bytes.live(&action.path, action.before);
+        let after = bytes.stored(action.after);
+        out.push_str(&one(&action.path, ("host", before, action.before), ("plan", after, action.after)));
+    }
+    for path in survey.plan.holds.iter().filter_map(|hold| hold.path.as_ref()) {
+        if let Some(judged) = survey.drift.paths.get(path) {
+            out.push_str(&both_sides(path, judged, bytes));
+        }
+    }
+    out
+}
+
+/// What differs at one path: for an edit from what was left there to what is there; for what an apply
+/// would change from what is there to what would be.
+pub fn of_path(survey: &Survey, path: &TreePath, judged: &Judged, bytes: &Bytes<'_>) -> String {
+    if judged.standing == Standing::HostOwned {
+        return String::new();
+    }
+    if let Some(obstacle) = judged.obstacle() {
+        let _ = obstacle;
+        return format!("{path}: {}\n", words::obstacle(judged));
+    }
+    let edited = matches!(judged.standing, Standing::Edited | Standing::Conflicted);
+    let mut out = String::new();
+    if edited && judged.base().is_some() {
+        out.push_str(&from_base(path, judged, bytes, Side::Host));
+    }
+    match survey.plan.actions.iter().find(|action| &action.path == path) {
+        Some(action) => {
+            let before = bytes.live(path, action.before);
+            let after = bytes.stored(action.after);
+            out.push_str(&one(path, ("host", before, action.before), ("plan", after, action.after)));
+        }
+        None if judged.standing == Standing::Edited => {}
+        None if edited && judged.base().is_some() => {
+            out.push_str(&from_base(path, judged, bytes, Side::Pack));
+        }
+        None => {
+            let actual = bytes.live(path, judged.actual_entry());
+            let desired = bytes.stored(judged.desired_entry());
+            let sides = (("host", actual, judged.actual_entry()), ("pack", desired, judged.desired_entry()));
+            out.push_str(&one(path, sides.0, sides.1));
+        }
+    }
+    out
+}
+
+/// Both sides' changes since they parted, and what merging them gives.
+pub fn three_ways(path: &TreePath, judged: &Judged, bytes: &Bytes<'_>) -> String {
+    let mut out = format!(
+        "{}  {}\n",
+        paint::name(path.as_str()),
+        paint::faint(&format!(
+            "recorded {} · host {} · pack {}",
+            words::entry(judged.base()),
+            words::entry(judged.actual_entry()),
+            words::entry(judged.desired_entry())
+        ))
+    );
+    if judged.obstacle().is_some() {
+        out.push_str(&format!("  {}\n", words::obstacle(judged)));
+        return out;
+    }
+    out.push_str(&both_sides(path, judged, bytes));
+    let Ok(sides) = bytes.sides(path, judged) else { return out };
+    let (Some(base), Some(actual), Some(desired)) = (sides.base, sides.actual, sides.desired) else {
+        return out;
+    };
+    let labels = Labels { base: "recorded", ours: "host", theirs: "pack" };
+    match marked(&base, &actual, &desired, labels) {
+        Some(merged) if merged.places.is_empty() => {
+            out.push_str(&coloured(&unified_diff(
+                &format!("host/{path}"),
+                &format!("merged/{path}"),
+                &actual,
+                &merged.text,
+            )));
+        }
+        Some(merged) => {
+            out.push_str(&paint::faint(&format!("merged/{path}, with conflicts:")));
+            out.push('\n');
+            out.push_str(&printable(&merged.text));
+        }
+        None => out.push_str("  no text, or too large: it cannot be merged\n"),
+    }
+    out
+}
+
+fn both_sides(path: &TreePath, judged: &Judged, bytes: &Bytes<'_>) -> String {
+    from_base(path, judged, bytes, Side::Host) + &from_base(path, judged, bytes, Side::Pack)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Host,
+    Pack,
+}
+
+fn from_base(path: &TreePath, judged: &Judged, bytes: &Bytes<'_>, side: Side) -> String {
+    let base = bytes.stored(judged.base());
+    let (name, entry) = match side {
+        Side::Host => ("host", judged.actual_entry()),
+        Side::Pack => ("pack", judged.desired_entry()),
+    };
+    let there = match side {
+        Side::Host => bytes.live(path, entry),
+        Side::Pack => bytes.stored(entry),
+    };
+    one(path, ("recorded", base, judged.base()), (name, there, entry))
+}
+
+/// One side of a diff: its name, its bytes, and what it is.
+type Named<'a> = (&'a str, Result<Option<Vec<u8>>, String>, Option<Entry>);
+
+fn one(path: &TreePath, (old, old_bytes, was): Named<'_>, (new, new_bytes, is): Named<'_>) -> String {
+    let (old_bytes, new_bytes) = match (old_bytes, new_bytes) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(why), _) | (_, Err(why)) => return format!("{path}: cannot show it: {why}\n"),
+    };
+    let mut out = String::new();
+    if let (Some(was), Some(is)) = (was, is)
+        && was.kind != is.kind
+    {
+        out.push_str(&format!("{path}: {} → {}\n", kind(was.kind), kind(is.kind)));
+    }
+    let name = |side: &str, bytes: &Option<Vec<u8>>| match bytes {
+        Some(_) => format!("{side}/{path}"),
+        None => "/dev/null".to_owned(),
+    };
+    let names = (name(old, &old_bytes), name(new, &new_bytes));
+    let diff =
+        unified_diff(&names.0, &names.1, &old_bytes.unwrap_or_default(), &new_bytes.unwrap_or_default());
+    if diff.is_empty() && was.is_none() != is.is_none() {
+        // An empty file comes or goes: no line says so.
+        return format!(
+            "{path}: {}\n",
+            if is.is_some() { "a new, empty file" } else { "an empty file goes" }
+        );
+    }
+    out.push_str(&coloured(&diff));
+    out
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Exec => "executable file",
+        Kind::Link => "link",
+    }
+}
+
+/// A unified diff in the usual colours.
+fn coloured(diff: &str) -> String {
+    let mut out = String::with_capacity(diff.len() + diff.len() / 8);
+    for line in diff.lines() {
+        let style = match line.as_bytes().first() {
+            _ if line.starts_with("+++ ") || line.starts_with("--- ") => Some(paint::NAME),
+            Some(b'+') => Some(paint::GOOD),
+            Some(b'-') => Some(paint::BAD),
+            Some(b'@') => Some(paint::FAINT),
+            _ => None,
+        };
+        match style {
+            Some(style) => out.push_str(&painted(style, line)),
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}

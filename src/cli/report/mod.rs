@@ -1,0 +1,16 @@
+//! Reports as text: what a person reads. Every line says what, to whom, why, and what to type next.
+//!
+//! Nothing is decided here. Texts that come from packs, hosts or git are made safe where they enter a line.
+
+pub mod apply;
+pub mod bytes;
+pub mod diffs;
+pub mod header;
+pub mod holds;
+pub mod lines;
+pub mod plan;
+pub mod ranges;
+pub mod status;
+pub mod table;
+pub mod why;
+pub mod words;

@@ -1,0 +1,288 @@
+//! A plan as text: per deployment what would happen at each path, what is held and why, and what to type next.
+//!
+//! Deployments that would get the very same are shown once, with all their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bytes;
+use super::diffs;
+use super::header::header;
+use super::holds;
+use super::lines::{self, Length};
+use super::ranges::compress;
+use super::words::{self, Tally, count};
+use crate::cli::error::causes;
+use crate::cli::hint::Hints;
+use crate::cli::printer::{paint, painted, shown};
+use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
+use crate::model::fleet::{Mode, State};
+use crate::model::plan::Purpose;
+use crate::model::{DeploymentName, PackName};
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Show {
+    /// Whether long lists are whole.
+    pub length: Length,
+    /// Whether the lines that change are shown.
+    pub diffs: Diffs,
+}
+
+/// Whether the lines that change are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Diffs {
+    /// They are.
+    Shown,
+    /// They are not.
+    Hidden,
+}
+
+/// The whole plan.
+pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show) -> String {
+    let mut out = header(workspace, reports);
+    let mut in_sync: Vec<&str> = Vec::new();
+    let mut blocks: Vec<(Vec<&Report>, String)> = Vec::new();
+    for report in reports.iter().filter(|report| report.selected) {
+        let body = body(workspace, report, hints, show);
+        let quiet = report.outcome == Outcome::InSync && body.is_empty();
+        if quiet {
+            in_sync.push(report.deployment.as_str());
+        } else if let Some((group, _)) = blocks.iter_mut().find(|(group, known)| {
+            known == &body && group[0].outcome == report.outcome && report.failure.is_none()
+        }) {
+            group.push(report);
+        } else {
+            blocks.push((vec![report], body));
+        }
+    }
+    for (group, body) in &blocks {
+        out.push('\n');
+        out.push_str(&head(workspace, group));
+        out.push_str(body);
+    }
+    if !in_sync.is_empty() {
+        out.push_str(&format!(
+            "\n{}  {}\n",
+            paint::name(&compress(in_sync)),
+            painted(paint::GOOD, "in sync")
+        ));
+    }
+    out
+}
+
+/// The sum, the order and the next command. `selectors` are those that were typed.
+pub fn sum(workspace: &Workspace, reports: &[Report], hints: &Hints, selectors: &[String]) -> String {
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    let goes: Vec<&Report> =
+        selected.iter().copied().filter(|report| would_commit(workspace, report)).collect();
+    let mut tally = Tally::default();
+    for report in &goes {
+        tally = tally.and(report.survey.as_ref().map_or_else(Tally::default, |s| Tally::of(&s.plan.actions)));
+    }
+    let mut parts = Vec::new();
+    if goes.is_empty() {
+        parts.push("nothing to apply".to_owned());
+    } else {
+        let Tally { added, changed, merged, removed } = tally;
+        let merged = if merged == 0 { String::new() } else { format!(" ({merged} merged)") };
+        parts.push(format!(
+            "{} to apply: {} to add, {changed} to change{merged}, {removed} to remove",
+            count(goes.len(), "deployment"),
+            count(added, "file"),
+        ));
+    }
+    for (word, outcome) in [
+        ("held", Outcome::Held),
+        ("refused", Outcome::Refused),
+        ("waiting", Outcome::Waiting),
+        ("locked", Outcome::Locked),
+        ("failed", Outcome::Failed),
+    ] {
+        let number = selected.iter().filter(|report| report.outcome == outcome).count();
+        if number > 0 {
+            parts.push(format!("{number} {word}"));
+        }
+    }
+    let mut out = format!("Plan: {}.\n", parts.join("; "));
+    let order = order(workspace, &goes);
+    if order.len() > 1 {
+        out.push_str(&format!("Order: {}.\n", order.join(" → ")));
+    }
+    if !goes.is_empty() {
+        let mut words = vec!["apply"];
+        words.extend(selectors.iter().map(String::as_str));
+        out.push_str(&format!("next: {}\n", hints.command(&words)));
+    }
+    out
+}
+
+/// Whether an apply of this selection would commit something there.
+pub fn would_commit(workspace: &Workspace, report: &Report) -> bool {
+    let observed = workspace
+        .fleet
+        .deployments
+        .get(&report.deployment)
+        .is_some_and(|deployment| deployment.mode == Mode::Observe);
+    report.selected
+        && !observed
+        && report.waits.is_empty()
+        && report.survey.as_ref().is_some_and(|survey| survey.plan.commits)
+}
+
+/// Waves of deployments: each needs only those before it.
+fn order(workspace: &Workspace, goes: &[&Report]) -> Vec<String> {
+    let mut left: BTreeSet<&DeploymentName> = goes.iter().map(|report| &report.deployment).collect();
+    let mut waves = Vec::new();
+    while !left.is_empty() {
+        let ready: Vec<&DeploymentName> = left
+            .iter()
+            .copied()
+            .filter(|name| {
+                let on = workspace.fleet.deployments.get(*name).map(|deployment| &deployment.depends_on);
+                on.is_none_or(|on| on.iter().all(|on| !left.contains(on)))
+            })
+            .collect();
+        if ready.is_empty() {
+            break;
+        }
+        left.retain(|name| !ready.contains(name));
+        waves.push(compress(ready.into_iter().map(DeploymentName::as_str)));
+    }
+    waves
+}
+
+/// `dev  plan 7f3a9c1, generation 0 → 1`, or for a group its names and number.
+fn head(workspace: &Workspace, group: &[&Report]) -> String {
+    let name = paint::name(&compress(group.iter().map(|report| report.deployment.as_str())));
+    let report = group[0];
+    let (word, style) = words::outcome(report.outcome);
+    let mut parts = Vec::new();
+    match report.outcome {
+        Outcome::Planned => {}
+        _ => parts.push(painted(style, word)),
+    }
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    if deployment.is_some_and(|deployment| deployment.mode == Mode::Observe) {
+        parts.push("observed only, never written".to_owned());
+    }
+    if deployment.is_some_and(|deployment| deployment.state == State::Absent) {
+        parts.push("to be removed, edits kept".to_owned());
+    }
+    match (&report.survey, group) {
+        (Some(survey), [_]) if survey.plan.commits => {
+            let from = survey.plan.generation;
+            parts.push(paint::faint(&format!(
+                "plan {}, generation {from} → {}",
+                survey.plan.id().short(),
+                from + 1
+            )));
+        }
+        (_, [_]) => {}
+        (_, many) => parts.push(paint::faint(&format!("{} alike", count(many.len(), "deployment")))),
+    }
+    format!("{name}  {}\n", parts.join(" · ")).replace("  \n", "\n")
+}
+
+/// What there is to say of one deployment; empty if it is in sync without edits.
+pub fn body(workspace: &Workspace, report: &Report, hints: &Hints, show: Show) -> String {
+    let mut out = String::new();
+    if let Some(failure) = &report.failure {
+        out.push_str(&failed(failure, report, hints));
+    }
+    let Some(survey) = &report.survey else { return out };
+    if let Some(interrupted) = &survey.observation.interrupted {
+        out.push_str(&format!(
+            "  {} the switch to generation {} did not end: files are old and new\n      → {}\n",
+            painted(paint::BAD, "interrupted"),
+            interrupted.generation,
+            hints.of_interrupted(&report.deployment)
+        ));
+    }
+    for wait in &report.waits {
+        out.push_str(&format!(
+            "  {} for {}: {}\n      → {}\n",
+            painted(paint::CHANGE, "waits"),
+            wait.on,
+            wait.because,
+            hints.command(&["why", wait.on.as_str()])
+        ));
+    }
+    out.push_str(&packs(workspace, survey, hints, show.length));
+    if show.diffs == Diffs::Shown {
+        out.push_str(
+            &bytes::with(workspace, survey, |bytes| diffs::of_plan(survey, bytes)).unwrap_or_default(),
+        );
+    }
+    out
+}
+
+fn failed(failure: &Failure, report: &Report, hints: &Hints) -> String {
+    let mut out = format!("  {}\n", shown(&failure.to_string()));
+    for cause in causes(failure) {
+        out.push_str(&format!("      because: {cause}\n"));
+    }
+    if let Some(hint) = hints.of_failure(failure, &report.deployment) {
+        out.push_str(&format!("      → {hint}\n"));
+    }
+    out
+}
+
+/// Each pack of a deployment with its lines and holds; those without either are left out.
+fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length) -> String {
+    let mut out = String::new();
+    for hold in survey.plan.holds.iter().filter(|hold| hold.pack.is_none()) {
+        out.push_str(&holds::block(workspace, survey, hold, hints));
+    }
+    let rollback = matches!(survey.plan.purpose, Purpose::Rollback { .. });
+    let names: BTreeSet<&PackName> = survey.drift.packs.keys().chain(survey.plan.next.packs.keys()).collect();
+    let widest = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
+    for name in names {
+        let lines = lines::of_pack(survey, name);
+        let held: BTreeMap<_, _> = survey
+            .plan
+            .holds
+            .iter()
+            .filter(|hold| hold.pack.as_ref() == Some(name))
+            .map(|hold| ((&hold.path, &hold.cause), hold))
+            .collect();
+        let versions = if rollback { taken_back(survey, name) } else { words::versions(survey, name) };
+        let moves = versions.contains(' ');
+        if lines.is_empty() && held.is_empty() && !moves {
+            continue;
+        }
+        out.push_str(&format!("  {:<widest$}  {versions}{}\n", name.as_str(), held_whole(survey, name)));
+        for hold in held.values() {
+            out.push_str(&holds::block(workspace, survey, hold, hints));
+        }
+        out.push_str(&lines::text(&lines, length));
+    }
+    out
+}
+
+/// `1.1.0 → 1.0.0` of a rollback.
+fn taken_back(survey: &Survey, pack: &PackName) -> String {
+    let now = survey.installed(pack).map(shown);
+    let then = survey.plan.next.packs.get(pack).map(|recorded| shown(&recorded.pin.version));
+    match (now, then) {
+        (Some(now), Some(then)) if now == then => now,
+        (Some(now), Some(then)) => format!("{now} → {then}"),
+        (Some(now), None) => format!("{now} → gone"),
+        (None, Some(then)) => format!("new {then}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// What it means for the pack that something of it is held.
+fn held_whole(survey: &Survey, pack: &PackName) -> String {
+    let stays = survey.plan.holds.iter().any(|hold| hold.pack.as_ref() == Some(pack));
+    if !stays {
+        return String::new();
+    }
+    let writes = survey.plan.actions.iter().any(|action| &action.pack == pack);
+    let text = match (writes, survey.installed(pack)) {
+        (true, _) => "   held in part",
+        (false, Some(_)) => "   held: it keeps what it has, whole",
+        (false, None) => "   held: nothing of it is written",
+    };
+    painted(paint::BAD, text)
+}

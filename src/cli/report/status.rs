@@ -1,0 +1,226 @@
+//! The table of deployments: what each holds, and what stands in the way.
+
+use std::collections::BTreeSet;
+
+use super::apply::kept;
+use super::header::header;
+use super::ranges::compress;
+use super::table::table;
+use super::words::{self, count};
+use crate::cli::hint::Hints;
+use crate::cli::printer::{painted, shown};
+use crate::engine::{Outcome, Report, Workspace};
+use crate::model::PackName;
+use crate::model::fleet::Mode;
+use crate::model::plan::HoldCause;
+
+/// More deployments than this are drawn together where their rows are equal.
+const FEW: usize = 12;
+/// More packs than this share one column.
+const FEW_PACKS: usize = 4;
+
+/// Which rows are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// All.
+    All,
+    /// Those that are not in sync.
+    Unsettled,
+}
+
+/// The table, with a line above and one below it.
+pub fn status(
+    workspace: &Workspace,
+    reports: &[Report],
+    hints: &Hints,
+    rows: Rows,
+    width: Option<usize>,
+) -> String {
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    let shown: Vec<&Report> = selected
+        .iter()
+        .copied()
+        .filter(|report| rows == Rows::All || report.outcome != Outcome::InSync || interrupted(report))
+        .collect();
+    let packs: BTreeSet<&PackName> = shown
+        .iter()
+        .filter_map(|report| report.survey.as_ref())
+        .flat_map(|survey| survey.drift.packs.keys())
+        .collect();
+    let packs: Vec<&PackName> = packs.into_iter().collect();
+    let mut head = vec!["DEPLOYMENT".to_owned(), "SYNC".to_owned()];
+    if packs.len() <= FEW_PACKS {
+        head.extend(packs.iter().map(|pack| pack.as_str().to_uppercase()));
+    } else {
+        head.push("PACKS".to_owned());
+    }
+    head.extend(["EDITS".to_owned(), "WHY".to_owned()]);
+
+    let mut groups: Vec<(Vec<&str>, Vec<String>, Outcome)> = Vec::new();
+    for report in &shown {
+        let cells = cells(workspace, report, hints, &packs);
+        let known = groups.iter_mut().find(|(_, known, _)| shown.len() > FEW && *known == cells);
+        match known {
+            Some((names, ..)) => names.push(report.deployment.as_str()),
+            None => groups.push((vec![report.deployment.as_str()], cells, report.outcome)),
+        }
+    }
+    let lines: Vec<Vec<String>> = groups
+        .iter()
+        .map(|(names, cells, _)| {
+            let mut row = vec![compress(names.iter().copied())];
+            row.extend(cells.iter().cloned());
+            row
+        })
+        .collect();
+    let mut out = header(workspace, reports);
+    if !lines.is_empty() {
+        out.push('\n');
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        out.push_str(&coloured(&table(&head, &lines, width)));
+    }
+    out.push_str(&below(&selected, &shown, hints));
+    out
+}
+
+fn interrupted(report: &Report) -> bool {
+    report.survey.as_ref().is_some_and(|survey| survey.observation.interrupted.is_some())
+}
+
+/// A row without its name.
+fn cells(workspace: &Workspace, report: &Report, hints: &Hints, packs: &[&PackName]) -> Vec<String> {
+    let mut cells = vec![sync(report).to_owned()];
+    match &report.survey {
+        Some(survey) if packs.len() <= FEW_PACKS => {
+            cells.extend(packs.iter().map(|pack| dash(words::versions(survey, pack))));
+        }
+        Some(survey) => {
+            let held = packs.iter().filter(|pack| survey.drift.packs.contains_key(**pack));
+            let all: Vec<String> =
+                held.map(|pack| format!("{pack} {}", words::versions(survey, pack))).collect();
+            cells.push(dash(all.join(", ")));
+        }
+        None => {
+            cells.extend((0..if packs.len() <= FEW_PACKS { packs.len() } else { 1 }).map(|_| "?".to_owned()))
+        }
+    }
+    let edits = report.survey.as_ref().map_or(0, kept);
+    cells.push(if edits == 0 { "-".to_owned() } else { edits.to_string() });
+    cells.push(why(workspace, report, hints));
+    cells
+}
+
+fn dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+/// How it stands, in a word.
+fn sync(report: &Report) -> &'static str {
+    if interrupted(report) {
+        return "interrupted";
+    }
+    let survey = report.survey.as_ref();
+    match report.outcome {
+        Outcome::InSync if survey.is_some_and(|survey| kept(survey) > 0) => "edited",
+        Outcome::Planned if survey.is_some_and(|survey| survey.observation.record.is_none()) => "new",
+        Outcome::Held if survey.is_some_and(only_rejected) => "rejected",
+        outcome => words::outcome(outcome).0,
+    }
+}
+
+fn only_rejected(survey: &crate::engine::Survey) -> bool {
+    survey.plan.holds.iter().all(|hold| matches!(hold.cause, HoldCause::Rejected { .. }))
+}
+
+fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
+    if let Some(failure) = &report.failure {
+        return shown(&failure.to_string());
+    }
+    if interrupted(report) {
+        return format!("a switch did not end: {}", hints.of_interrupted(&report.deployment));
+    }
+    let observed =
+        workspace.fleet.deployments.get(&report.deployment).is_some_and(|d| d.mode == Mode::Observe);
+    let holds = report.survey.as_ref().map_or(&[][..], |survey| &survey.plan.holds);
+    match (report.waits.first(), holds) {
+        (Some(wait), _) => format!("{}: {}", wait.on, wait.because),
+        (None, [only]) => match &only.path {
+            Some(path) => format!("{path}: {}", words::hold(&only.cause)),
+            None => words::hold(&only.cause),
+        },
+        (None, []) if observed => "mode = \"observe\"".to_owned(),
+        (None, []) => String::new(),
+        (None, many) => words::holds(many),
+    }
+}
+
+/// The line below: edits in all, and the next command.
+fn below(selected: &[&Report], rows: &[&Report], hints: &Hints) -> String {
+    let mut out = String::new();
+    let edits: usize = selected.iter().filter_map(|report| report.survey.as_ref()).map(kept).sum();
+    let mut says = Vec::new();
+    if edits > 0 {
+        says.push(format!(
+            "{} kept ({})",
+            count(edits, "edit"),
+            hints.command(&["diff", "NAME"]).replace("'", "")
+        ));
+    }
+    let pending = selected.iter().filter(|report| report.outcome == Outcome::Planned).count();
+    if pending > 0 {
+        says.push(format!("{} pending ({})", pending, hints.command(&["plan"])));
+    }
+    let stuck = selected
+        .iter()
+        .filter(|report| matches!(report.outcome, Outcome::Held | Outcome::Refused | Outcome::Waiting))
+        .count();
+    if stuck > 0 {
+        says.push(format!("{} held up ({})", stuck, hints.command(&["why", "NAME"])));
+    }
+    if rows.is_empty() {
+        says.push("everything is in sync".to_owned());
+    }
+    if !says.is_empty() {
+        out.push_str(&format!("\n{}\n", says.join(" · ")));
+    }
+    out
+}
+
+/// The table with its second column in colour; up to there every character is ASCII.
+fn coloured(table: &str) -> String {
+    use crate::cli::printer::paint;
+    let mut lines = table.lines();
+    let Some(head) = lines.next() else { return String::new() };
+    let at = head.find("SYNC").unwrap_or(0);
+    let mut out = format!("{}\n", paint::faint(head));
+    let styles = [
+        ("in sync", paint::GOOD),
+        ("edited", paint::YOURS),
+        ("new", paint::CHANGE),
+        ("pending", paint::CHANGE),
+        ("waiting", paint::CHANGE),
+        ("locked", paint::CHANGE),
+        ("held", paint::BAD),
+        ("rejected", paint::BAD),
+        ("refused", paint::BAD),
+        ("failed", paint::BAD),
+        ("interrupted", paint::BAD),
+    ];
+    for line in lines {
+        let word = line.get(at..).and_then(|rest| {
+            styles.iter().find(|(word, _)| {
+                rest.strip_prefix(word).is_some_and(|after| after.is_empty() || after.starts_with("  "))
+            })
+        });
+        match word {
+            Some((word, style)) => {
+                out.push_str(&line[..at]);
+                out.push_str(&painted(*style, word));
+                out.push_str(&line[at + word.len()..]);
+            }
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,46 @@
+//! Tables without lines, as wide as they must be and no wider than the terminal.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// Lines of a table. With a `width`, long cells are broken; trailing blanks are taken off.
+pub fn table(head: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head.to_vec());
+    for row in rows {
+        table.add_row(row.clone());
+    }
+    if let Some(width) = width.and_then(|width| u16::try_from(width).ok()) {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut out = String::new();
+    for line in table.lines() {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_fit_and_break_where_the_terminal_ends() {
+        let rows = [
+            vec!["dev".into(), "in sync".into(), String::new()],
+            vec!["production".into(), "held".into(), "1 conflict: packfleet why production".into()],
+        ];
+        assert_eq!(
+            table(&["NAME", "SYNC", "WHY"], &rows, None),
+            "NAME        SYNC     WHY\n\
+             dev         in sync\n\
+             production  held     1 conflict: packfleet why production\n"
+        );
+        let narrow = table(&["NAME", "SYNC", "WHY"], &rows, Some(40));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        assert!(narrow.contains("1 conflict:"), "{narrow}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Why a deployment does not hold what the fleet file says: everything in the way, in order, each with what
+//! clears it, through the deployments that it waits for.
+
+use std::collections::BTreeSet;
+
+use super::words;
+use super::{apply, holds};
+use crate::cli::error::causes;
+use crate::cli::hint::Hints;
+use crate::cli::printer::{paint, painted, shown};
+use crate::engine::report::cause_word;
+use crate::engine::{Outcome, Report, Survey, Workspace};
+use crate::host::HistoryLine;
+use crate::model::DeploymentName;
+use crate::model::fleet::Mode;
+use crate::model::plan::HoldCause;
+
+/// One thing in the way.
+struct Step {
+    /// Its kind, in a word.
+    word: String,
+    /// What it is.
+    text: String,
+    /// More about it.
+    details: Vec<String>,
+    /// What clears it.
+    clears: String,
+    /// How many deployments lie between.
+    depth: usize,
+}
+
+/// The explanation. `last` is the newest line of the deployment's history.
+pub fn why(
+    workspace: &Workspace,
+    reports: &[Report],
+    name: &DeploymentName,
+    last: Option<&HistoryLine>,
+    hints: &Hints,
+) -> String {
+    let Some(report) = reports.iter().find(|report| &report.deployment == name) else { return String::new() };
+    let mut steps = Vec::new();
+    let mut told = BTreeSet::new();
+    gather(workspace, reports, report, hints, 0, &mut told, &mut steps);
+    let mut out = first_line(report, last);
+    let widest = steps.iter().map(|step| step.word.len()).max().unwrap_or(0);
+    if steps.is_empty() {
+        out.push_str(&conclusion(workspace, report, hints));
+    } else {
+        out.push_str(" In the way, in this order:\n");
+    }
+    for (at, step) in steps.iter().enumerate() {
+        let margin = "  ".repeat(step.depth);
+        let indent = " ".repeat(5 + widest);
+        out.push_str(&format!(
+            "{:>2} {margin}{}  {}\n",
+            at + 1,
+            painted(paint::CHANGE, &format!("{:<widest$}", step.word)),
+            step.text
+        ));
+        for line in &step.details {
+            out.push_str(&format!("{indent}{margin}{line}\n"));
+        }
+        out.push_str(&format!("{indent}{margin}→ {}\n", step.clears));
+    }
+    if let Some(survey) = &report.survey {
+        out.push_str(&edits(survey, hints));
+    }
+    out
+}
+
+/// `prod runs bot 1.1.0 (generation 3, 2026-11-24 08:00:00Z); wants bot 1.2.0.`
+fn first_line(report: &Report, last: Option<&HistoryLine>) -> String {
+    let name = paint::name(report.deployment.as_str());
+    let Some(survey) = &report.survey else {
+        return format!("{name} could not be looked at.");
+    };
+    let Some(record) = &survey.observation.record else {
+        return format!("{name} holds nothing of packfleet's yet.");
+    };
+    let runs: Vec<String> =
+        record.packs.iter().map(|(name, pack)| format!("{name} {}", shown(&pack.pin.version))).collect();
+    let runs = if runs.is_empty() { "no pack".to_owned() } else { runs.join(", ") };
+    let since = last.map_or(String::new(), |line| format!(", {}", words::time(line.time)));
+    let differs: Vec<String> = survey
+        .drift
+        .packs
+        .keys()
+        .filter(|pack| survey.installed(pack) != survey.wanted(pack))
+        .map(|pack| match survey.wanted(pack) {
+            Some(wanted) => format!("{pack} {}", shown(wanted)),
+            None if survey.desired.packs.contains_key(pack) => {
+                format!("{pack}, of which no version is known")
+            }
+            None => format!("no {pack}"),
+        })
+        .collect();
+    let wants = if differs.is_empty() { String::new() } else { format!("; wants {}", differs.join(", ")) };
+    format!("{name} holds {runs} (generation {}{since}){wants}.", record.generation)
+}
+
+fn conclusion(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
+    let name = report.deployment.as_str();
+    let observed =
+        workspace.fleet.deployments.get(&report.deployment).is_some_and(|d| d.mode == Mode::Observe);
+    match report.outcome {
+        Outcome::Planned if observed => {
+            format!("\nIt is observed only: mode = \"observe\" in {}.\n", hints.file())
+        }
+        Outcome::Planned => format!("\nNothing is in the way: {}\n", hints.command(&["apply", name])),
+        _ => format!("\nIt holds what {} says.\n", hints.file()),
+    }
+}
+
+fn gather(
+    workspace: &Workspace,
+    reports: &[Report],
+    report: &Report,
+    hints: &Hints,
+    depth: usize,
+    told: &mut BTreeSet<DeploymentName>,
+    steps: &mut Vec<Step>,
+) {
+    let name = &report.deployment;
+    if !told.insert(name.clone()) {
+        return;
+    }
+    let of = |text: String| if depth == 0 { text } else { format!("{name}: {text}") };
+    if let Some(failure) = &report.failure {
+        steps.push(Step {
+            word: words::outcome(report.outcome).0.to_owned(),
+            text: of(shown(&failure.to_string())),
+            details: causes(failure).into_iter().map(|cause| format!("because: {cause}")).collect(),
+            clears: hints.of_failure(failure, name).unwrap_or_else(|| "see above".to_owned()),
+            depth,
+        });
+    }
+    let Some(survey) = &report.survey else { return };
+    if let Some(interrupted) = &survey.observation.interrupted {
+        steps.push(Step {
+            word: "interrupted".to_owned(),
+            text: of(format!("the switch to generation {} did not end", interrupted.generation)),
+            details: Vec::new(),
+            clears: hints.of_interrupted(name),
+            depth,
+        });
+    }
+    for wait in &report.waits {
+        steps.push(Step {
+            word: "dependency".to_owned(),
+            text: of(format!("waits for {}: {}", wait.on, wait.because)),
+            details: Vec::new(),
+            clears: clears_wait(reports, &wait.on, hints),
+            depth,
+        });
+        if let Some(other) = reports.iter().find(|report| report.deployment == wait.on) {
+            gather(workspace, reports, other, hints, depth + 1, told, steps);
+        }
+    }
+    let Some(deployment) = workspace.fleet.deployments.get(name) else { return };
+    let mut ordered: Vec<_> = survey.plan.holds.iter().collect();
+    ordered.sort_by_key(|hold| rank(&hold.cause));
+    for hold in ordered {
+        let place = match (&hold.path, &hold.pack) {
+            (Some(path), _) => path.to_string(),
+            (None, Some(pack)) => format!("pack {pack}"),
+            (None, None) => name.to_string(),
+        };
+        steps.push(Step {
+            word: cause_word(&hold.cause).to_owned(),
+            text: of(format!("{place}: {}", words::hold(&hold.cause))),
+            details: holds::details(workspace, survey, hold),
+            clears: hints.of_hold(
+                &hold.cause,
+                hold.pack.as_ref(),
+                hold.path.as_ref(),
+                deployment,
+                &survey.plan.purpose,
+            ),
+            depth,
+        });
+    }
+}
+
+fn clears_wait(reports: &[Report], on: &DeploymentName, hints: &Hints) -> String {
+    let planned = reports.iter().any(|report| &report.deployment == on && report.outcome == Outcome::Planned);
+    if planned { hints.command(&["apply", on.as_str()]) } else { format!("clears with {on}, below") }
+}
+
+/// Causes first, what follows from them last.
+fn rank(cause: &HoldCause) -> u8 {
+    match cause {
+        HoldCause::Source(_) | HoldCause::Version(_) => 0,
+        HoldCause::Conflict { .. } | HoldCause::Obstructed(_) => 1,
+        HoldCause::Budget { .. } => 2,
+        HoldCause::Rejected { .. } => 3,
+        HoldCause::Nested { .. } | HoldCause::Requires { .. } | HoldCause::Tied { .. } => 4,
+    }
+}
+
+/// Kept edits stand in nobody's way, and are named.
+fn edits(survey: &Survey, hints: &Hints) -> String {
+    let held = |path| survey.plan.holds.iter().any(|hold| hold.path.as_ref() == Some(path));
+    let paths: Vec<&str> = survey
+        .drift
+        .edits()
+        .filter(|(path, judged)| judged.recorded.is_some() && judged.actual.is_some() && !held(*path))
+        .map(|(path, _)| path.as_str())
+        .collect();
+    if paths.is_empty() || apply::kept(survey) == 0 {
+        return String::new();
+    }
+    let shown = paths.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
+    format!(
+        "Edits in nobody's way: {shown}{more} ({})\n",
+        hints.command(&["diff", survey.deployment.as_str()])
+    )
+}

@@ -1,0 +1,228 @@
+//! Causes, outcomes and numbers in words.
+
+use anstyle::Style;
+use jiff::Timestamp;
+
+use crate::cli::printer::{paint, shown};
+use crate::engine::report::cause_word;
+use crate::engine::{Outcome, Survey};
+use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle};
+use crate::model::{Entry, Kind, PackName};
+use crate::plan::Judged;
+
+/// `1 file`, `2 files`.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A time as people and programs can read it, without a local clock's riddles.
+pub fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// How a deployment stands, in a word, and the colour of that.
+pub fn outcome(outcome: Outcome) -> (&'static str, Style) {
+    match outcome {
+        Outcome::InSync => ("in sync", paint::GOOD),
+        Outcome::Planned => ("pending", paint::CHANGE),
+        Outcome::Applied => ("applied", paint::GOOD),
+        Outcome::RolledBack => ("rolled back", paint::GOOD),
+        Outcome::Waiting => ("waiting", paint::CHANGE),
+        Outcome::Held => ("held", paint::BAD),
+        Outcome::Refused => ("refused", paint::BAD),
+        Outcome::Locked => ("locked", paint::CHANGE),
+        Outcome::Failed => ("failed", paint::BAD),
+    }
+}
+
+/// A hold in one sentence, path and pack left out.
+pub fn hold(cause: &HoldCause) -> String {
+    match cause {
+        HoldCause::Conflict { conflict, .. } => conflicting(conflict),
+        HoldCause::Obstructed(obstacle) => in_the_way(obstacle),
+        HoldCause::Nested { by } => format!("lies above or below {by}, which is held"),
+        HoldCause::Requires { pack } => format!("pack {pack}, on which it depends, is held"),
+        HoldCause::Tied { pack } => format!("a path moves between it and pack {pack}, which is held"),
+        HoldCause::Version(text) | HoldCause::Source(text) => shown(text),
+        HoldCause::Rejected { desired, restored } => format!(
+            "what fleet.toml gives{} was rolled back here: generation {restored} stands instead",
+            if desired.is_none() { " (no such pack)" } else { "" }
+        ),
+        HoldCause::Budget { limit, files, of, percent, .. } => {
+            let verb = if limit == "max_delete" { "delete" } else { "change" };
+            format!("it would {verb} {files} of {of} files, and {limit} allows {percent}%")
+        }
+    }
+}
+
+fn conflicting(conflict: &Conflict) -> String {
+    match conflict {
+        Conflict::Text { line, places: 1 } => {
+            format!("line {line}: changed on the host and by the pack")
+        }
+        Conflict::Text { line, places } => {
+            format!("line {line} and {} more places: changed on the host and by the pack", places - 1)
+        }
+        Conflict::Binary => "changed on the host and by the pack, and it is no text".to_owned(),
+        Conflict::Kind => "changed on the host and by the pack, and one of them is a link".to_owned(),
+        Conflict::NotOurs => "a file that is not packfleet's lies where the pack installs one".to_owned(),
+        Conflict::UpstreamDeleted => "edited on the host, and gone from the pack".to_owned(),
+        Conflict::HostDeleted => "deleted on the host, and changed by the pack".to_owned(),
+        Conflict::TooLarge => "changed on the host and by the pack, and too large to merge".to_owned(),
+        Conflict::NoBase => {
+            "changed on the host and by the pack, and the version that both come from is not to be had"
+                .to_owned()
+        }
+    }
+}
+
+/// What lies at a path that is neither file nor link.
+pub fn obstacle(judged: &Judged) -> String {
+    judged.obstacle().map(in_the_way).unwrap_or_default()
+}
+
+fn in_the_way(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Directory { foreign: None } => "a directory lies there".to_owned(),
+        Obstacle::Directory { foreign: Some(foreign) } => {
+            format!("a directory lies there, with {} in it, which is not packfleet's", shown(foreign))
+        }
+        Obstacle::Special(what) => format!("a {} lies there", shown(what)),
+        Obstacle::Ancestor { at, what } => format!("{at} is no directory but a {}", shown(what)),
+        Obstacle::Unreadable(why) => format!("it cannot be read: {}", shown(why)),
+        Obstacle::Busy => "it changed while it was read".to_owned(),
+    }
+}
+
+/// How many holds of which kind: `2 conflicts, 1 obstructed`.
+pub fn holds(holds: &[Hold]) -> String {
+    let mut kinds: Vec<(&'static str, usize)> = Vec::new();
+    for hold in holds {
+        let word = cause_word(&hold.cause);
+        match kinds.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, number)) => *number += 1,
+            None => kinds.push((word, 1)),
+        }
+    }
+    let kinds = kinds.into_iter().map(|(word, number)| match word {
+        "conflict" => count(number, word),
+        "version" | "source" => format!("{word} of {}", count(number, "pack")),
+        "requires" | "tied" | "rejected" | "budget" => format!("{} {word}", count(number, "pack")),
+        _ => format!("{} {word}", count(number, "path")),
+    });
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+/// A pack's versions: `1.0.0 → 1.1.0`, `1.1.0`, `new 1.1.0`, `1.0.0 → gone`, `1.0.0 → ?` where it is unknown.
+pub fn versions(survey: &Survey, pack: &PackName) -> String {
+    let installed = survey.installed(pack).map(shown);
+    let known = survey.desired.packs.contains_key(pack);
+    let wanted = survey.wanted(pack).map(shown);
+    match (installed, wanted) {
+        (Some(installed), Some(wanted)) if installed == wanted => installed,
+        (Some(installed), Some(wanted)) => format!("{installed} → {wanted}"),
+        (None, Some(wanted)) => format!("new {wanted}"),
+        (Some(installed), None) if known => format!("{installed} → ?"),
+        (Some(installed), None) => format!("{installed} → gone"),
+        (None, None) if known => "?".to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+/// What a plan does, by kind of step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Files put where nothing was.
+    pub added: usize,
+    /// Files replaced.
+    pub changed: usize,
+    /// Of those, merged.
+    pub merged: usize,
+    /// Files taken away.
+    pub removed: usize,
+}
+
+impl Tally {
+    /// Counts steps.
+    pub fn of(actions: &[Action]) -> Self {
+        let mut tally = Self::default();
+        for action in actions {
+            match (action.before, action.after) {
+                (None, _) => tally.added += 1,
+                (_, None) => tally.removed += 1,
+                _ => tally.changed += 1,
+            }
+            tally.merged += usize::from(action.cause == crate::model::plan::Cause::Merge);
+        }
+        tally
+    }
+
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            added: self.added + other.added,
+            changed: self.changed + other.changed,
+            merged: self.merged + other.merged,
+            removed: self.removed + other.removed,
+        }
+    }
+
+    /// `3 added, 2 changed (1 merged), 1 removed`; what is none is left out.
+    pub fn past(self) -> String {
+        let merged = if self.merged == 0 { String::new() } else { format!(" ({} merged)", self.merged) };
+        let parts = [
+            (self.added, "added", ""),
+            (self.changed, "changed", merged.as_str()),
+            (self.removed, "removed", ""),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(number, ..)| *number > 0)
+            .map(|(number, word, more)| format!("{number} {word}{more}"))
+            .collect();
+        if parts.is_empty() {
+            return "no file written".to_owned();
+        }
+        let all = self.added + self.changed + self.removed;
+        format!("{}: {}", count(all, "file"), parts.join(", "))
+    }
+}
+
+/// A side of a conflict, for people: its short digest and what it is if it is no plain file.
+pub fn entry(entry: Option<Entry>) -> String {
+    match entry {
+        None => "nothing".to_owned(),
+        Some(Entry { kind: Kind::File, content }) => content.short(),
+        Some(Entry { kind: Kind::Exec, content }) => format!("{} (executable)", content.short()),
+        Some(Entry { kind: Kind::Link, content }) => format!("{} (link)", content.short()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TreePath;
+
+    #[test]
+    fn holds_are_counted_by_kind() {
+        let hold = |cause| Hold { pack: None, path: None, cause };
+        let conflict =
+            || HoldCause::Conflict { base: None, actual: None, desired: None, conflict: Conflict::NotOurs };
+        let by = TreePath::new("a").unwrap();
+        let all = [
+            hold(conflict()),
+            hold(conflict()),
+            hold(HoldCause::Nested { by }),
+            hold(HoldCause::Source("x".into())),
+        ];
+        assert_eq!(holds(&all), "2 conflicts, 1 path nested, source of 1 pack");
+    }
+
+    #[test]
+    fn tallies_leave_out_what_is_none() {
+        assert_eq!(Tally::default().past(), "no file written");
+        let tally = Tally { added: 0, changed: 2, merged: 1, removed: 1 };
+        assert_eq!(tally.past(), "3 files: 2 changed (1 merged), 1 removed");
+        assert_eq!(tally.and(tally).past(), "6 files: 4 changed (2 merged), 2 removed");
+    }
+}
