@@ -23,7 +23,7 @@ use crate::model::pack::{Pack, Requirement};
 use crate::model::{DeploymentName, HostPath, PackName, PathError, TreePath};
 
 /// How many dependencies all deployments may have together.
-const MAX_DEPENDENCIES: usize = 1_000_000;
+const MAX_DEPENDENCIES: usize = 500_000;
 
 /// What deployments are checked against.
 pub(super) struct Surroundings<'a> {
@@ -311,21 +311,25 @@ fn dependencies(written: &[Written], report: &mut Report) -> Vec<BTreeSet<Deploy
     for (own, stanza) in written.iter().enumerate() {
         let mut targets = BTreeSet::new();
         for selector in stanza.raw.depends_on.items() {
-            let matches = meant.entry(selector.to_string()).or_insert_with(|| {
-                let matches = |at: &usize| selector.matches(&written[*at].name, &labels[*at]);
-                (0..written.len()).filter(matches).collect()
+            let matches = meant.entry(selector.to_string()).or_insert_with(|| match selector.name() {
+                // They are in the order of their names.
+                Some(name) => written.binary_search_by(|other| other.name.cmp(name)).into_iter().collect(),
+                None => {
+                    let matches = |at: &usize| selector.matches(&written[*at].name, &labels[*at]);
+                    (0..written.len()).filter(matches).collect()
+                }
             });
             if matches.is_empty() {
                 nothing_meant(selector, written, &labels, report);
             }
+            count += matches.len();
+            if count > MAX_DEPENDENCIES {
+                let message = format!("deployments have more than {MAX_DEPENDENCIES} dependencies in all");
+                report.add(&selector.place, fault(message, "too many from here on"));
+                return vec![BTreeSet::new(); written.len()];
+            }
             let itself = selector.name().is_some();
             targets.extend(matches.iter().copied().filter(|other| *other != own || itself));
-        }
-        count += targets.len();
-        if count > MAX_DEPENDENCIES {
-            let message = format!("deployments have more than {MAX_DEPENDENCIES} dependencies in all");
-            report.add(&stanza.key, fault(message, "too many from here on"));
-            targets.clear();
         }
         edges.push(targets.into_iter().collect());
     }

@@ -3,7 +3,7 @@
 //! What comes out no longer knows TOML: profiles, ranges and includes are merged on these trees, and a value
 //! that came from a profile still points into the profile's file. Refused before the TOML parser sees them:
 //! files over 10 MiB, leftovers of a merge conflict, and keys nested so deeply that building or dropping
-//! their tables would exhaust the stack (the parser bounds brackets, but not dotted keys).
+//! their tables would exhaust the stack (the parser bounds brackets and dots of keys, but not their product).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,6 +17,10 @@ use super::report::{Fault, Place, Report, fault};
 const MAX_BYTES: usize = 10 << 20;
 const MAX_DEPTH: usize = 100;
 const MAX_SYNTAX_ERRORS: usize = 100;
+/// For how many of them the place of a first definition is looked up, which reads the text once more.
+const MAX_LOOKED_UP: usize = 20;
+/// What the parser says of a key that is there already.
+const DUPLICATE: &str = "duplicate key";
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -88,18 +92,33 @@ pub(super) fn read(file: usize, text: &str, report: &mut Report) -> Option<Table
         return Some(table(file, document.into_inner()));
     }
     let mut lines = BTreeSet::new();
+    let mut repeated_table = 0..0;
     for error in errors {
         let span = error.span().unwrap_or(text.len()..text.len());
-        // One mistake often upsets the rest of its line; the first complaint is the one that helps.
-        if !lines.insert(text.get(..span.start).and_then(|before| before.rfind('\n'))) {
+        let line_start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let duplicate = error.message() == DUPLICATE;
+        // One mistake often upsets the rest of its line, and a table given twice all of its keys.
+        if !lines.insert(line_start) || duplicate && repeated_table.contains(&line_start) {
             continue;
         }
         if lines.len() > MAX_SYNTAX_ERRORS {
             break;
         }
-        let place = Place::new(file, span);
-        let fault = syntax(&place, text, document.get_ref(), &error, report);
-        report.add(&place, fault);
+        if duplicate && text[line_start..].trim_start().starts_with('[') {
+            let length = text[line_start..].find("\n[").unwrap_or(text.len() - line_start);
+            repeated_table = line_start..line_start + length;
+        }
+        let fault = if duplicate {
+            let first = if lines.len() > MAX_LOOKED_UP {
+                None
+            } else {
+                first_definition(text, line_start, span.clone())
+            };
+            given_twice(&text[span.clone()], first.map(|first| report.locate(&Place::new(file, first))))
+        } else {
+            fault(format!("this is not TOML: {}", error.message()), error.message())
+        };
+        report.add(&Place::new(file, span), fault);
     }
     None
 }
@@ -110,48 +129,42 @@ pub(super) fn peek(text: &str) -> Option<Table> {
     DeTable::parse(text).ok().map(|document| table(0, document.into_inner()))
 }
 
-fn syntax(place: &Place, text: &str, document: &DeTable, error: &toml::de::Error, report: &Report) -> Fault {
-    if error.message() != "duplicate key" {
-        return fault(format!("this is not TOML: {}", error.message()), error.message());
-    }
-    let span = place.start..place.end;
-    let key = quoted(text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']));
-    let hint = "keep one of the two, or give one of them another name";
-    match first_definition(text, document, span) {
-        Some(first) => {
-            let first = report.locate(&Place::new(place.file, first));
-            fault(format!("{key} is given twice, first at {first}"), "given again here").hint(hint)
-        }
-        None => fault(format!("{key} is given twice"), "given again here").hint(hint),
-    }
+fn given_twice(key: &str, first: Option<String>) -> Fault {
+    let key = quoted(key.trim_matches(['"', '\'']));
+    let first = first.map_or_else(String::new, |first| format!(", first at {first}"));
+    fault(format!("{key} is given twice{first}"), "given again here")
+        .hint("keep one of the two, or give one of them another name")
 }
 
-/// Where the key that is given again at `repeated` stood first.
-fn first_definition(text: &str, document: &DeTable, repeated: Range<usize>) -> Option<Range<usize>> {
-    let line_start = text[..repeated.start].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[line_start..].lines().next()?.trim();
+/// Where the key that is given again at `repeated`, in the line from `line_start`, stood first.
+fn first_definition(text: &str, line_start: usize, repeated: Range<usize>) -> Option<Range<usize>> {
+    let (before, line) = text.split_at(line_start);
+    let line = line.lines().next()?.trim();
     // The path of the repeated key: that of the header above it, and its own.
     let mut path = Vec::new();
     if line.starts_with('[') {
         path_of(line, &mut path);
     } else {
-        let above = text[..line_start].lines().rev().find(|line| line.trim_start().starts_with('['));
+        let above = before.lines().rev().find(|line| line.trim_start().starts_with('['));
         path_of(above.map_or("", str::trim), &mut path);
         path_of(&format!("{} = 0", line.split('=').next()?), &mut path);
     }
     let (last, parents) = path.split_last()?;
-    let mut table = document;
+    // Within an inline table the line's key is not the one that is repeated.
+    if text.get(repeated)?.trim_matches(['"', '\'']) != last {
+        return None;
+    }
+    // The parser forgets the first place of a table that it finds again: only the text before is parsed.
+    let (document, _) = DeTable::parse_recoverable(before);
+    let mut table = document.get_ref();
     for parent in parents {
-        let value = table.iter().find(|(key, _)| key.get_ref() == parent)?.1.get_ref();
+        let value = table.get(parent.as_str())?.get_ref();
         table = match value {
             DeValue::Array(items) => items.iter().next_back()?.get_ref().as_table()?,
             other => other.as_table()?,
         };
     }
-    let first = table.iter().find(|(key, _)| key.get_ref() == last)?.0.span();
-    // Within an inline table the line's key is not the one that is repeated.
-    let same = text.get(repeated.clone())?.trim_matches(['"', '\'']) == last;
-    (same && first.start < repeated.start).then_some(first)
+    table.get_key_value(last.as_str()).map(|(key, _)| key.span())
 }
 
 /// The keys that a line of TOML descends through.

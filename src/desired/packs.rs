@@ -9,7 +9,7 @@ use super::location::{Remote, local_path, remote};
 use super::not_yet;
 use super::noun::within;
 use super::problem::quoted;
-use super::raw::{RawEdits, RawFile, RawOwned, RawPack, RawSource};
+use super::raw::{RawEdits, RawFile, RawHostKeys, RawOwned, RawPack, RawSource};
 use super::read::{At, Field, Map, exactly_one};
 use super::report::{Place, Report, fault};
 use super::scalar::Refused;
@@ -164,24 +164,7 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
         match &owned.value {
             RawOwned::Pattern(pattern) => host_owns.push(pattern.0.clone()),
             RawOwned::Keys(keys) => {
-                let file =
-                    keys.file.required(&owned.place, "file", "the structured file, in the pack", report);
-                let pointers = keys.keys.required(
-                    &owned.place,
-                    "keys",
-                    "JSON pointers, as in \"/dependencies\"",
-                    report,
-                );
-                for pointer in pointers.into_iter().flat_map(|list| &list.value) {
-                    if !pointer.starts_with('/') {
-                        let message = format!("{} is no JSON pointer", quoted(pointer));
-                        report.add(&pointer.place, fault(message, "begins with no `/`"));
-                    }
-                }
-                host_keys.extend(file.zip(pointers).map(|(file, pointers)| HostKeys {
-                    file: file.value.clone(),
-                    keys: pointers.iter().map(|pointer| pointer.value.clone()).collect(),
-                }));
+                host_keys.extend(report.within("host_owns", |report| keys_of(&owned.place, keys, report)));
             }
         }
     }
@@ -199,6 +182,19 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
         requires: stanza.requires.items().iter().map(|required| required.value.clone()).collect(),
         version_key,
         atomic: stanza.atomic.get().is_none_or(|atomic| atomic.value),
+    })
+}
+
+fn keys_of(place: &Place, raw: &RawHostKeys, report: &mut Report) -> Option<HostKeys> {
+    let file = raw.file.required(place, "file", "the structured file, in the pack", report);
+    let keys = raw.keys.required(place, "keys", "JSON pointers, as in \"/dependencies\"", report)?;
+    for pointer in keys.iter().filter(|pointer| !pointer.starts_with('/')) {
+        let message = format!("{} is no JSON pointer", quoted(pointer));
+        report.add(&pointer.place, fault(message, "begins with no `/`"));
+    }
+    Some(HostKeys {
+        file: file?.value.clone(),
+        keys: keys.iter().map(|pointer| pointer.value.clone()).collect(),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::model::DeploymentName;
 /// How many deployments all ranges may stand for.
 const MAX_EXPANDED: usize = 10_000;
 /// How much memory all deployments, written out, may take.
-const MAX_WEIGHT: usize = 256 << 20;
+const MAX_WEIGHT: usize = 64 << 20;
 
 /// One deployment with everything that it says, its profile's and its range's words included.
 #[derive(Debug)]

@@ -101,7 +101,8 @@ impl<T: Read> Read for Map<T> {
                 map.insert(name.clone(), At { value, place: entry.key.clone() });
             }
         }
-        Some(Self(map))
+        // A table of which nothing could be read is not an empty one.
+        (!map.is_empty() || table.is_empty()).then_some(Self(map))
     }
 }
 
@@ -141,7 +142,9 @@ impl Read for String {
 /// Says that a value is of another kind than its key takes.
 pub(super) fn expected<T>(node: &Node, what: &str, report: &mut Report) -> Option<T> {
     let message = format!("`{}` must be {what}; this is {}", report.path(), node.kind());
-    report.add(&node.place, fault(message, format!("must be {what}")));
+    let dotted = matches!(node.value, Value::Table(_))
+        .then(|| "if the key has a dot in its name, put the key in quotes".to_owned());
+    report.add(&node.place, fault(message, format!("must be {what}")).perhaps(dotted));
     None
 }
 

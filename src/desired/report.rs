@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::fleet_file::FleetText;
-use super::problem::{Problem, Problems, line_column};
+use super::problem::{Problem, Problems, line_column, quoted};
+
+/// Nobody reads more, and a hostile file would have a million.
+const MAX_PROBLEMS: usize = 1000;
 
 /// Where something stands in the fleet's files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,8 +91,11 @@ impl<'a> Report<'a> {
     }
 
     /// The keys down to the value that is being read, as in `packs.slack.requires`.
+    /// What is no plain name stands in quotes, like all texts of users.
     pub(super) fn path(&self) -> String {
-        self.path.join(".")
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-{}.".contains(c);
+        let shown = |key: &String| if key.chars().all(plain) { key.clone() } else { quoted(key) };
+        self.path.iter().map(shown).collect::<Vec<_>>().join(".")
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -99,6 +105,12 @@ impl<'a> Report<'a> {
     /// All problems, in order; `None` if there are none.
     pub(super) fn finish(mut self) -> Option<Problems> {
         self.found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let more = self.found.len().saturating_sub(MAX_PROBLEMS);
+        self.found.truncate(MAX_PROBLEMS);
+        if let Some((_, last)) = self.found.last_mut().filter(|_| more > 0) {
+            last.hint =
+                Some(format!("{more} more problems follow; they are shown once some of these are solved"));
+        }
         let problems: Vec<Problem> = self
             .found
             .into_iter()
