@@ -3,9 +3,15 @@
 //! A patch is applied exactly to its base, which gives what its author saw, and that is merged with the new
 //! version three ways, as `git rebase` does. Where upstream changed how often a hunk's surroundings occur,
 //! no merge can know which of the copies is meant, and whatever it answers is a guess: a conflict, even if
-//! the merge is clean. Deliberately absent: renames (the caller brings base and new version of one file).
+//! the merge is clean.
+//!
+//! Keys are merged into the new version as they were into the base, unless upstream changed one of them as
+//! well: then the overlay's author did not know what is replaced now, and a person must look.
+//!
+//! Deliberately absent: renames (the caller brings base and new version of one file).
 
 use super::patch::{Patch, PatchError};
+use super::structured::{Format, StructuredError, contested_keys, merge_keys};
 use super::text::{TextMerge, merge_text};
 
 /// Lines around a change by which its place is known, whatever context the patch has.
@@ -41,6 +47,8 @@ pub enum Clash {
         /// The lines of the new version where it could lie, from 1.
         lines: Vec<u64>,
     },
+    /// Overlay and upstream changed these keys: JSON pointers, sorted.
+    Keys(Vec<String>),
     /// One of the texts is binary.
     Binary,
     /// One of the texts is beyond the limits of merging.
@@ -62,6 +70,24 @@ pub fn carry_patch(patch: &Patch, base: &[u8], new: &[u8]) -> Result<Carried, Pa
         TextMerge::Conflict { line, places } => Carried::Conflict(Clash::Lines { line, places }),
         TextMerge::Binary => Carried::Conflict(Clash::Binary),
         TextMerge::TooLarge => Carried::Conflict(Clash::TooLarge),
+    })
+}
+
+/// Carries the keys of a structured overlay that was written against `base` to `new`. An error says which of
+/// the texts cannot be merged, and why.
+pub fn carry_keys(format: Format, patch: &str, base: &str, new: &str) -> Result<Carried, StructuredError> {
+    let ours = merge_keys(format, base, patch)?;
+    if new == base {
+        return Ok(Carried::Exact(ours.into_bytes()));
+    }
+    let merged = merge_keys(format, new, patch)?;
+    let contested = contested_keys(format, patch, base, new)?;
+    Ok(if !contested.is_empty() {
+        Carried::Conflict(Clash::Keys(contested))
+    } else if merged == new {
+        Carried::AlreadyThere
+    } else {
+        Carried::Clean(merged.into_bytes())
     })
 }
 
@@ -144,6 +170,26 @@ mod tests {
         ] {
             assert_eq!(carry(base, ours, new), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn keys() {
+        let base = "{\n  \"a\": 1,\n  \"b\": 1\n}\n";
+        let clean = |text: &str| Carried::Clean(text.as_bytes().to_vec());
+        let clash = |pointer: &str| Carried::Conflict(Clash::Keys(vec![pointer.to_owned()]));
+        for (name, new, expected) in [
+            ("same version", base, Carried::Exact(base.replace("\"a\": 1", "\"a\": 2").into_bytes())),
+            ("another key", "{ \"a\": 1, \"b\": 3 }", clean("{ \"a\": 2, \"b\": 3 }")),
+            ("upstream has it", "{ \"a\": 2, \"b\": 3 }", Carried::AlreadyThere),
+            ("the same key", "{ \"a\": 3, \"b\": 1 }", clash("/a")),
+            ("upstream removed it", "{ \"b\": 1 }", clash("/a")),
+        ] {
+            let carried = carry_keys(Format::Json, "{\"a\": 2}", base, new);
+            assert_eq!(carried, Ok(expected), "{name}");
+        }
+        let toml = carry_keys(Format::Toml, "a = 2", "a = 1\n", "a = 1 # new\n");
+        assert_eq!(toml, Ok(clean("a = 2 # new\n")));
+        assert!(carry_keys(Format::Json, "{}", "{}", "{").is_err());
     }
 
     #[test]

@@ -7,11 +7,13 @@ pub mod carry;
 pub mod conflict;
 pub mod diff;
 pub mod patch;
+pub mod rename;
 pub mod structured;
 pub mod text;
 
-pub use carry::{Carried, Clash, carry_patch};
+pub use carry::{Carried, Clash, carry_keys, carry_patch};
 pub use diff::unified_diff;
 pub use patch::{Patch, PatchError};
+pub use rename::{renames, similarity};
 pub use structured::{Format, Structured, StructuredError};
 pub use text::{TextMerge, merge_kind, merge_text};

@@ -45,7 +45,7 @@ pub(super) fn check(text: &str, depth: usize) -> Result<(), Flaw> {
             b'}' | b']' => level = level.saturating_sub(1),
             b'\t' | b'\n' => {}
             b'\r' if !lone_return(bytes, at) => {}
-            byte if byte < b' ' || byte >= 0x7f => return Err(Flaw::Character(at)),
+            byte if !(b' '..0x7f).contains(&byte) => return Err(Flaw::Character(at)),
             _ => {}
         }
         at += 1;
