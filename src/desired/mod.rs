@@ -3,6 +3,7 @@
 pub mod changelog;
 pub mod choose;
 pub mod fleet_file;
+pub mod lock;
 pub mod overlay;
 pub mod problem;
 pub mod render;
