@@ -108,7 +108,6 @@ fn keys_of_later_are_refused_and_all_others_accepted() {
         })
         .collect();
     let expected = [
-        "19 signed_by",
         "31 { file = \"src/config.json\", keys = [\"/port\"] }",
         "38 check",
         "39 on_change",
@@ -218,7 +217,7 @@ fn profiles_ranges_and_policies_are_followed() {
     let names: Vec<&str> = fleet.deployments.keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["north", "row-08", "row-09", "row-10"]);
     assert_eq!(fleet.sources["here"], Source::Directory("/srv/fleet/packs".into()));
-    let Source::Git { url } = &fleet.sources["remote"] else { panic!("a git source") };
+    let Source::Git { url, .. } = &fleet.sources["remote"] else { panic!("a git source") };
     assert_eq!(url.expose(), "/srv/trees.git");
     assert_eq!(fleet.keep_generations, 20);
     assert_eq!((fleet.budget.max_delete, fleet.budget.max_change), (25, 100));

@@ -98,6 +98,15 @@ impl Hints {
             HoldCause::Version(_) => {
                 format!("correct pack {pack} in {} or in its source, then {again}", self.file())
             }
+            HoldCause::Major { to, .. } => format!(
+                "read what changed; then packs.{pack} = {{ version = \"{}\" }} in {}, and {again}",
+                shown(to),
+                self.file()
+            ),
+            HoldCause::Signature(_) => format!(
+                "have it signed by a listed key, or list the key in signed_by's file; then {}",
+                self.command(&["plan", name])
+            ),
             HoldCause::Source(_) => {
                 format!("see that the source of {pack} answers, then {}", self.command(&["plan", name]))
             }

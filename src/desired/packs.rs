@@ -113,7 +113,10 @@ fn source(stanza: &At<RawSource>, directory: &Utf8Path, report: &mut Report) -> 
     }
     let text = stanza.url.get()?;
     match report.within("url", |report| accept(&text.place, remote(text, directory), "not a URL", report))? {
-        Remote::Direct(url) => Some(Source::Git { url: Url::new(url) }),
+        Remote::Direct(url) => {
+            let signed_by = stanza.signed_by.get().map(|path| path.value.clone());
+            Some(Source::Git { url: Url::new(url), signed_by })
+        }
         Remote::Ssh => {
             if let Some(fault) = not_yet::refusal("a source", "url over ssh") {
                 report.add(&text.place, fault);

@@ -99,7 +99,7 @@ table! {
         /// Where `export --push` goes (default: url)
         push_url: String,
         /// Signers of whom one must have signed what is pinned
-        signed_by: PathPattern,
+        signed_by: TreePath,
         /// Branches that `export` never pushes to
         protected: List<RefName>,
         /// A plain directory, for a pack under development

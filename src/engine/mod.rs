@@ -14,6 +14,7 @@
 pub mod contents;
 pub mod decide;
 pub mod fleet;
+mod guard;
 pub mod inspect;
 pub mod orphans;
 pub mod pass;

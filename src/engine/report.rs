@@ -194,6 +194,8 @@ pub fn cause_word(cause: &HoldCause) -> &'static str {
         HoldCause::Requires { .. } => "requires",
         HoldCause::Tied { .. } => "tied",
         HoldCause::Version(_) => "version",
+        HoldCause::Major { .. } => "major",
+        HoldCause::Signature(_) => "signature",
         HoldCause::Source(_) => "source",
         HoldCause::Rejected { .. } => "rejected",
         HoldCause::Budget { .. } => "budget",

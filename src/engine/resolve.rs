@@ -10,13 +10,14 @@ use crate::desired::choose::{Wanted, choose};
 use crate::desired::overlay::Overlay;
 use crate::desired::render::render;
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution, pack_digest};
-use crate::model::fleet::{Assignment, Deployment};
+use crate::model::fleet::{Assignment, Deployment, Source};
 use crate::model::pack::{Case, CommitId, Pack, Pin, Requirement};
 use crate::model::plan::HoldCause;
 use crate::model::record::{Record, RecordedPack};
 use crate::model::{Content, DeploymentName, DesiredDigest, OverlayName, PackName, SourceName, TreePath};
-use crate::source::{PackSource, SourceError, TreeRules};
+use crate::source::{PackSource, TreeRules};
 
+use super::guard::{self, unreadable};
 use super::workspace::Workspace;
 use super::{Event, Events};
 
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub entries: BTreeMap<TreePath, DesiredEntry>,
     /// Digest of that.
     pub desired: DesiredDigest,
+    /// The pack's own CHANGELOG, if it has one.
+    pub changelog: Option<Content>,
     /// Bytes that overlays gave.
     pub overlay_bytes: BTreeMap<Content, Vec<u8>>,
 }
@@ -89,7 +92,7 @@ impl Resolutions {
                 Some(Err(cause)) => Resolution::Held(cause.clone()),
                 Some(Ok(resolved)) => {
                     shared.push(Arc::clone(resolved));
-                    match moved_tag(resolved, &assignment.requirement, record) {
+                    match guard::against_record(workspace, resolved, &assignment.requirement, record) {
                         Some(cause) => Resolution::Held(cause),
                         None => Resolution::Pinned(Box::new(desired_pack(pack, assignment, resolved))),
                     }
@@ -129,24 +132,6 @@ fn desired_pack(pack: &Pack, assignment: &Assignment, resolved: &Resolved) -> De
     DesiredPack { recorded, entries: resolved.entries.clone() }
 }
 
-/// A tag that leads to another commit than when it was installed is somebody's mistake or attack.
-fn moved_tag(resolved: &Resolved, requirement: &Requirement, record: Option<&Record>) -> Option<HoldCause> {
-    if !matches!(requirement, Requirement::Version(_) | Requirement::Tag(_)) {
-        return None;
-    }
-    let before = &record?.packs.get(&resolved.pack)?.pin;
-    let now = &resolved.pin;
-    // The record does not say whether it was a tag or a branch; a branch by this name moved, too, then.
-    let same_name = before.found_by == now.found_by && before.version == now.version;
-    match (&before.commit, &now.commit) {
-        (Some(was), Some(is)) if same_name && was != is => Some(HoldCause::Version(format!(
-            "tag {} moved: it was {was} when it was installed and is {is} now",
-            now.found_by
-        ))),
-        _ => None,
-    }
-}
-
 fn resolve_one(
     workspace: &Workspace,
     name: &PackName,
@@ -156,13 +141,15 @@ fn resolve_one(
     let pack = workspace.fleet.packs.get(name).ok_or_else(|| missing(name.as_str()))?;
     let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
     let overlays = overlays(workspace, name, assignment)?;
-    let directory =
-        matches!(workspace.fleet.sources.get(&pack.source), Some(crate::model::fleet::Source::Directory(_)));
+    let directory = matches!(workspace.fleet.sources.get(&pack.source), Some(Source::Directory(_)));
     let (found, commit) = if directory {
         (None, None)
     } else {
         find(source.as_ref(), pack, assignment).map(|(f, c)| (Some(f), Some(c)))?
     };
+    if let (Some(found), Some(commit)) = (&found, &commit) {
+        guard::signed(workspace, source.as_ref(), pack, &assignment.requirement, &found.found_by, commit)?;
+    }
     let mut dirs = vec![pack.dir.clone()];
     dirs.extend(pack.aliases.iter().cloned().map(Some));
     let rules = TreeRules { limits: workspace.fleet.limits, distinct: pack.case == Case::Distinct };
@@ -181,8 +168,12 @@ fn resolve_one(
     for bytes in rendered.overlay_bytes.values() {
         workspace.objects.put(bytes).map_err(unreadable)?;
     }
+    let changelog = tree.entries.iter().find(|entry| {
+        entry.path.parent().is_none() && entry.path.as_str().eq_ignore_ascii_case("CHANGELOG.md")
+    });
     Ok(Resolved {
         pack: name.clone(),
+        changelog: changelog.map(|entry| entry.content),
         pin,
         source: pack.source.clone(),
         desired: pack_digest(&rendered.entries),
@@ -230,20 +221,4 @@ fn overlays(
         }
     }
     Ok(overlays)
-}
-
-/// A refusal concerns the version; everything else is the source's trouble. The whole chain is told,
-/// since a hold has no cause behind it.
-fn unreadable(error: SourceError) -> HoldCause {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    match error {
-        SourceError::Refused(_) | SourceError::Unknown(_) => HoldCause::Version(text),
-        _ => HoldCause::Source(text),
-    }
 }

@@ -92,7 +92,7 @@ impl Workspace {
             .iter()
             .map(|(name, source)| {
                 let source: Box<dyn PackSource> = match source {
-                    Source::Git { url } => Box::new(GitSource::open(cache, url)),
+                    Source::Git { url, .. } => Box::new(GitSource::open(cache, url)),
                     Source::Directory(path) => Box::new(DirectorySource::open(cache, path)),
                 };
                 (name.clone(), source)
@@ -102,6 +102,19 @@ impl Workspace {
         let objects = ObjectStore::open(&cache.join("objects"));
         let cache = cache.to_owned();
         Ok(Self { fleet, file, commit, cache, overlays, sources, objects })
+    }
+
+    /// The text of a file of the fleet repository, reached through no link.
+    pub(crate) fn read(&self, path: &TreePath) -> Result<String, LoadError> {
+        let mut full = self.fleet.directory.clone();
+        for component in path.components() {
+            full.push(component);
+            if fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
+                let source = io::Error::other("it is reached through a link");
+                return Err(LoadError::Read { path: full, source });
+            }
+        }
+        read_text(&full)
     }
 
     /// The host of a deployment. Nothing happens to it yet.

@@ -129,6 +129,8 @@ pub enum Source {
     Git {
         /// Where it is fetched from.
         url: Url,
+        /// The list of allowed signers, in the fleet repository: what is pinned must be signed.
+        signed_by: Option<TreePath>,
     },
     /// A plain directory, absolute: for a pack under development.
     Directory(Utf8PathBuf),

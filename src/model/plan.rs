@@ -149,6 +149,19 @@ pub enum HoldCause {
     },
     /// The version cannot be used; Desired stays at the recorded pin. The text names what was found.
     Version(String),
+    /// A move to a new major version that no edit of the requirement asked for.
+    Major {
+        /// The version on record.
+        from: String,
+        /// The version that the requirement leads to now.
+        to: String,
+        /// The requirement, as it prints.
+        requirement: String,
+        /// What the pack's CHANGELOG says between the two; lines about breaking changes begin with `!`.
+        changelog: Vec<String>,
+    },
+    /// Not signed as `signed_by` demands: refused by policy.
+    Signature(String),
     /// The source could not be reached or read; Desired stays at the recorded pin.
     Source(String),
     /// Rolled back here, not to come back by itself.
@@ -176,7 +189,7 @@ pub enum HoldCause {
 impl HoldCause {
     /// Refused by policy (exit 4) rather than held for a person (exit 3).
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Budget { .. })
+        matches!(self, Self::Budget { .. } | Self::Signature(_))
     }
 }
 

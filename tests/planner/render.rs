@@ -92,6 +92,8 @@ impl World {
                 format!("directory ({})", foreign.as_deref().unwrap_or("nothing foreign"))
             }
             HoldCause::Obstructed(Obstacle::Ancestor { at, what }) => format!("{what} at {at}"),
+            HoldCause::Major { from, to, .. } => format!("major {from} {to}"),
+            HoldCause::Signature(why) => format!("signature: {why}"),
             HoldCause::Obstructed(Obstacle::Special(what)) => what.clone(),
             HoldCause::Obstructed(Obstacle::Unreadable(what)) => format!("unreadable: {what}"),
             HoldCause::Obstructed(Obstacle::Busy) => "busy".into(),

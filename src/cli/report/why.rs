@@ -189,7 +189,7 @@ fn clears_wait(reports: &[Report], on: &DeploymentName, hints: &Hints) -> String
 /// Causes first, what follows from them last.
 fn rank(cause: &HoldCause) -> u8 {
     match cause {
-        HoldCause::Source(_) | HoldCause::Version(_) => 0,
+        HoldCause::Source(_) | HoldCause::Version(_) | HoldCause::Major { .. } | HoldCause::Signature(_) => 0,
         HoldCause::Conflict { .. } | HoldCause::Obstructed(_) => 1,
         HoldCause::Budget { .. } => 2,
         HoldCause::Rejected { .. } => 3,

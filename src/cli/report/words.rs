@@ -43,7 +43,20 @@ pub fn hold(cause: &HoldCause) -> String {
         HoldCause::Nested { by } => format!("lies above or below {by}, which is held"),
         HoldCause::Requires { pack } => format!("pack {pack}, on which it depends, is held"),
         HoldCause::Tied { pack } => format!("a path moves between it and pack {pack}, which is held"),
-        HoldCause::Version(text) | HoldCause::Source(text) => shown(text),
+        HoldCause::Version(text) | HoldCause::Source(text) | HoldCause::Signature(text) => shown(text),
+        HoldCause::Major { from, to, requirement, changelog } => {
+            let mut text = format!(
+                "{} is a new major version after {}, and {} was not edited to ask for it",
+                shown(to),
+                shown(from),
+                shown(requirement)
+            );
+            for line in changelog {
+                text.push_str("\n  ");
+                text.push_str(&shown(line));
+            }
+            text
+        }
         HoldCause::Rejected { desired, restored } => format!(
             "what fleet.toml gives{} was rolled back here: generation {restored} stands instead",
             if desired.is_none() { " (no such pack)" } else { "" }
