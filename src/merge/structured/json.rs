@@ -12,7 +12,7 @@ use super::change::{Changes, below};
 use super::json_edit::Editor;
 use super::json_text::{Flaw, check, spliced};
 use super::value::{Value, number};
-use super::{Document, Format, MAX_DEPTH, StructuredError, Taking, Text};
+use super::{Document, Format, MAX_BYTES, MAX_DEPTH, StructuredError, Taking, Text};
 
 /// Some editors put it at the beginning of a file; it is no part of the JSON.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -42,6 +42,9 @@ pub(super) struct Json<'t> {
 
 impl<'t> Document<'t> for Json<'t> {
     fn parse(text: &'t str, which: Text) -> Result<Self, StructuredError> {
+        if text.len() > MAX_BYTES {
+            return Err(StructuredError::TooLarge { text: which });
+        }
         let (mark, text) = match text.strip_prefix(BYTE_ORDER_MARK) {
             Some(rest) => (BYTE_ORDER_MARK, rest),
             None => ("", text),

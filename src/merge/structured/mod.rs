@@ -30,6 +30,8 @@ use crate::model::TreePath;
 
 /// Most levels of nesting.
 const MAX_DEPTH: usize = 128;
+/// Most bytes of a text.
+const MAX_BYTES: usize = 8 << 20;
 
 /// A syntax that is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,12 @@ pub enum StructuredError {
     /// More than 128 levels.
     #[error("{text} is nested more than {MAX_DEPTH} levels deep")]
     TooDeep {
+        /// Which text.
+        text: Text,
+    },
+    /// More than 8 MiB.
+    #[error("{text} has more than 8 MiB")]
+    TooLarge {
         /// Which text.
         text: Text,
     },

@@ -206,6 +206,10 @@ fn what_cannot_be_merged_is_refused() {
     }
     let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(merge_keys(Format::Toml, &deep, "").is_err());
+    let large = " ".repeat((8 << 20) + 1);
+    for format in [Format::Json, Format::Toml] {
+        assert_eq!(merge_keys(format, &large, ""), Err(StructuredError::TooLarge { text: file }));
+    }
     let apart = StructuredError::Apart { text: file };
     assert_eq!(merge_keys(Format::Toml, "a.x = 1\nb = 2\na.y = 3\n", "b = 3"), Err(apart));
     let mixed = StructuredError::LineEnds { text: file };

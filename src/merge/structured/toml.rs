@@ -14,7 +14,7 @@ use super::change::{Change, Changes};
 use super::json::place;
 use super::json_text::spliced;
 use super::value::Value;
-use super::{Document, Format, MAX_DEPTH, StructuredError, Taking, Text};
+use super::{Document, Format, MAX_BYTES, MAX_DEPTH, StructuredError, Taking, Text};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -39,6 +39,9 @@ pub(super) struct Toml {
 
 impl<'t> Document<'t> for Toml {
     fn parse(text: &'t str, which: Text) -> Result<Self, StructuredError> {
+        if text.len() > MAX_BYTES {
+            return Err(StructuredError::TooLarge { text: which });
+        }
         let (mark, text) = match text.strip_prefix(BYTE_ORDER_MARK) {
             Some(rest) => (BYTE_ORDER_MARK, rest),
             None => ("", text),
