@@ -276,17 +276,17 @@ The decision is for these two versions of the file; if either changes first, it 
 Examples:
   packfleet resolve prod prompt.md --take local
   packfleet resolve prod prompt.md --edit")]
-#[group(id = "side", required = true, multiple = false, args = ["take", "edit"])]
+#[command(group(clap::ArgGroup::new("side").required(true)))]
 pub struct Resolve {
     /// Which deployment
     pub deployment: String,
     /// Which path; may be abbreviated to its end
     pub path: String,
     /// Which side to take: local, pack, or a file with what you want
-    #[arg(long, value_name = "local|pack|FILE")]
+    #[arg(long, value_name = "local|pack|FILE", group = "side")]
     pub take: Option<String>,
     /// Merge by hand in $VISUAL or $EDITOR, on a copy
-    #[arg(long)]
+    #[arg(long, group = "side")]
     pub edit: bool,
 }
 

@@ -17,6 +17,7 @@ use super::error::CliError;
 use super::hint::Hints;
 use super::printer::can_ask;
 use crate::desired::selector::{Selector, select};
+use crate::engine::orphans::{self, Orphan};
 use crate::engine::{Options, Recover, Unmanaged, Workspace};
 use crate::host::Trust;
 use crate::model::fleet::Deployment;
@@ -72,6 +73,11 @@ impl Context {
         let selectors: Vec<Selector> =
             selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
         Ok(select(&workspace.fleet, &selectors)?)
+    }
+
+    /// Deployments without a stanza; looked for where the whole fleet is asked about.
+    pub fn orphans(&self, workspace: &Workspace, selectors: &[String]) -> Vec<Orphan> {
+        if selectors.is_empty() { orphans::orphans(workspace) } else { Vec::new() }
     }
 
     /// The one deployment that a selector means.

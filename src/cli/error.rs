@@ -14,12 +14,13 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnost
 use super::exit::Exit;
 use super::hint::Hints;
 use super::printer::{paint, painted, shown};
+use super::report::words::count;
 use crate::desired::fleet_file::FleetText;
 use crate::desired::problem::{Problem, line_column, masked_source};
 use crate::desired::selector::SelectorError;
 use crate::engine::{Failure, LoadError};
 use crate::host::HostError;
-use crate::model::DeploymentName;
+use crate::model::{DeploymentName, OverlayName};
 use crate::source::SourceError;
 
 /// Why a command did not do what it was asked to.
@@ -31,6 +32,12 @@ pub enum CliError {
     /// A selector is none or matches nothing.
     #[error(transparent)]
     Select(#[from] SelectorError),
+    /// Directories of overlays that are none.
+    #[error("{} damaged", count(.damaged.len(), "overlay"))]
+    Overlays {
+        /// Each with what is wrong.
+        damaged: Vec<(OverlayName, String)>,
+    },
     /// The request makes no sense; exit code 64.
     #[error("{what}")]
     Usage {
@@ -40,7 +47,7 @@ pub enum CliError {
         hint: Option<String>,
     },
     /// Something about one deployment failed.
-    #[error("{deployment}: {failure}")]
+    #[error("{}", named(.deployment, .failure))]
     Failure {
         /// Which.
         deployment: DeploymentName,
@@ -82,6 +89,14 @@ pub enum CliError {
     Declined,
 }
 
+/// A refused request speaks for itself.
+fn named(deployment: &DeploymentName, failure: &Failure) -> String {
+    match failure {
+        Failure::Request(text) => text.clone(),
+        _ => format!("{deployment}: {failure}"),
+    }
+}
+
 impl CliError {
     /// A failure on a deployment.
     pub fn failure(deployment: &DeploymentName) -> impl FnOnce(Failure) -> Self + '_ {
@@ -96,7 +111,10 @@ impl CliError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::Select(_) | Self::Load(LoadError::Invalid { .. }) => Exit::Usage,
+            Self::Usage { .. }
+            | Self::Overlays { .. }
+            | Self::Select(_)
+            | Self::Load(LoadError::Invalid { .. }) => Exit::Usage,
             Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
             Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
             Self::Failure {
@@ -118,7 +136,7 @@ impl CliError {
                 ErrorKind::InvalidData => "a fleet file is UTF-8 text".to_owned(),
                 _ => format!("make it readable, then {}", hints.command(&["validate"])),
             }),
-            Self::Load(LoadError::Invalid { .. }) => None,
+            Self::Load(LoadError::Invalid { .. }) | Self::Overlays { .. } => None,
             Self::Select(SelectorError::NoMatch { near: Some(near), .. }) => {
                 Some(format!("did you mean {near}?"))
             }
@@ -140,7 +158,19 @@ impl CliError {
         if let Self::Load(LoadError::Invalid { file: _, texts, problems }) = self {
             return problems_text(texts, &problems.0, hints, width);
         }
-        let mut text = format!("{} {}", painted(paint::BAD.bold(), "error:"), shown(&self.to_string()));
+        let mut text = String::new();
+        if let Self::Overlays { damaged } = self {
+            let directory = beside(hints);
+            for (name, why) in damaged {
+                let _ = write!(
+                    text,
+                    "  × {}: {}\n\n",
+                    directory.join("overlays").join(name.as_str()),
+                    shown(why)
+                );
+            }
+        }
+        let _ = write!(text, "{} {}", painted(paint::BAD.bold(), "error:"), shown(&self.to_string()));
         let causes = match self {
             Self::Failure { failure, .. } => causes(failure),
             _ => causes(self),
@@ -174,9 +204,14 @@ pub fn causes(error: &dyn Error) -> Vec<String> {
 /// A line that is longer is not shown: it is no text that a person wrote.
 const LONGEST_LINE: usize = 500;
 
+/// The directory of the fleet file, as it was typed.
+fn beside(hints: &Hints) -> Utf8PathBuf {
+    Utf8PathBuf::from(hints.file()).parent().map(Utf8Path::to_owned).unwrap_or_default()
+}
+
 /// All problems of a fleet file, each with its place, and how many there are.
 fn problems_text(texts: &[FleetText], problems: &[Problem], hints: &Hints, width: usize) -> String {
-    let directory = Utf8PathBuf::from(hints.file()).parent().map(Utf8Path::to_owned).unwrap_or_default();
+    let directory = beside(hints);
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
         .with_width(width.clamp(40, 110))
         .with_context_lines(1)
@@ -237,7 +272,7 @@ fn problem_text(
     let report = miette::Report::new(diagnostic).with_source_code(NamedSource::new(name, Arc::clone(tamed)));
     let mut out = String::new();
     match handler.render_report(&mut out, report.as_ref()) {
-        Ok(()) => out,
+        Ok(()) => out.lines().map(|line| format!("{}\n", line.trim_end())).collect(),
         Err(std::fmt::Error) => plain(),
     }
 }

@@ -15,6 +15,7 @@
 //!   saved      numbers of saved edits
 //!   unmanaged  names, where they were asked for
 //!   failure    message, causes, next; or null
+//! orphans      deployment, root, generation, files: deployments without a stanza (plan and status of all)
 //! ```
 //!
 //! Other kinds: `edits` (deployment, id, path, pack, kind, content, reason, generation, time) and `record`.
@@ -27,6 +28,7 @@ use super::exit::Exit;
 use super::hint::Hints;
 use super::printer::shown;
 use super::report::words;
+use crate::engine::orphans::Orphan;
 use crate::engine::report::cause_word;
 use crate::engine::{Report, Survey, Workspace};
 use crate::host::SavedEdit;
@@ -38,8 +40,26 @@ use crate::model::record::Record;
 pub const FORMAT: u32 = 1;
 
 /// A document of plan, apply, status or rollback.
-pub fn reports(kind: &str, workspace: &Workspace, reports: &[Report], exit: Exit, hints: &Hints) -> String {
+pub fn reports(
+    kind: &str,
+    workspace: &Workspace,
+    reports: &[Report],
+    orphans: &[Orphan],
+    exit: Exit,
+    hints: &Hints,
+) -> String {
     let at = workspace.commit.as_ref();
+    let orphans: Vec<Value> = orphans
+        .iter()
+        .map(|orphan| {
+            json!({
+                "deployment": orphan.deployment,
+                "root": orphan.root,
+                "generation": orphan.generation,
+                "files": orphan.files,
+            })
+        })
+        .collect();
     let deployments: Vec<Value> = reports.iter().map(|report| one(workspace, report, hints)).collect();
     text(&json!({
         "format": FORMAT,
@@ -53,6 +73,7 @@ pub fn reports(kind: &str, workspace: &Workspace, reports: &[Report], exit: Exit
         },
         "exit_code": exit.code(),
         "deployments": deployments,
+        "orphans": orphans,
     }))
 }
 

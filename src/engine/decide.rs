@@ -11,6 +11,7 @@ use crate::model::fleet::{Changed, Deployment, Mode};
 use crate::model::plan::{Action, Cause, Plan, Purpose};
 use crate::model::record::{Decision, Record, Take};
 use crate::model::{Content, PackName, TreePath};
+use crate::plan::Standing;
 
 use super::pass::{self, NOTHING};
 use super::report::{Failure, Outcome, Report, Survey};
@@ -81,6 +82,9 @@ pub fn resolve_path(
     let (actual, desired) = (judged.actual_entry(), judged.desired_entry());
     if actual == desired {
         return refuse(format!("{path} holds what the pack gives already: there is nothing to decide"));
+    }
+    if judged.standing == Standing::Edited && side == Side::Local {
+        return refuse(format!("{path} is an edit that stays as it is: there is nothing to decide"));
     }
     if judged.edits.changed == Changed::Revert && side != Side::Pack {
         return refuse(format!(

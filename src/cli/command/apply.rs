@@ -7,9 +7,10 @@ use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::json;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
+use crate::cli::report;
 use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Show, plan, sum, would_commit};
-use crate::cli::report::{self};
+
 use crate::engine::{Options, Recover, Report, fleet};
 use crate::host::Trust;
 
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     }
     let exit = of_reports(&reports, Counts::Nothing);
     printer.data(&match args.output {
-        Output::Json => json::reports("apply", &workspace, &reports, exit, &context.hints),
+        Output::Json => json::reports("apply", &workspace, &reports, &[], exit, &context.hints),
         Output::Text => report::apply::apply(&workspace, &reports, &context.hints),
     });
     Ok(exit)

@@ -43,7 +43,7 @@ packs.hello = { version = "*" }     # from git: version = "^1.2" matches tags li
 const PACK_FILE: &str = "# Hello\n\nThis file is part of the pack `hello`. Change it here, and `packfleet plan` shows what that means.\n";
 
 pub(super) fn run(args: &Init, printer: &mut Printer) -> Result<Exit, CliError> {
-    let dir = &args.dir;
+    let dir = args.dir.strip_prefix(".").unwrap_or(&args.dir);
     fs::create_dir_all(dir).map_err(failed("make the directory", dir))?;
     let fleet = dir.join("fleet.toml");
     match write_new(&fleet, FLEET_FILE) {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Init, printer: &mut Printer) -> Result<Exit, CliError> 
     for file in &written {
         printer.talk(format!("wrote {file}"));
     }
-    let enter = if dir == "." { String::new() } else { format!("cd {} && ", word(dir.as_str())) };
+    let enter = if dir == "" { String::new() } else { format!("cd {} && ", word(dir.as_str())) };
     printer.talk(format!("next: {enter}packfleet plan"));
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::json;
 use crate::cli::printer::{Printer, shown};
 use crate::cli::progress::Progress;
+use crate::cli::report;
 use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Show, plan, sum};
 use crate::cli::report::words::count;
@@ -27,14 +28,18 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     let reports = reports?;
     let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };
     let exit = of_reports(&reports, counts);
+    let orphans = context.orphans(&workspace, &args.selectors);
     match args.output {
-        Output::Json => printer.data(&json::reports("plan", &workspace, &reports, exit, &context.hints)),
+        Output::Json => {
+            printer.data(&json::reports("plan", &workspace, &reports, &orphans, exit, &context.hints));
+        }
         Output::Text => {
             let show = Show {
                 length: if context.verbose { Length::Whole } else { Length::Short },
                 diffs: if args.diff { Diffs::Shown } else { Diffs::Hidden },
             };
             printer.data(&plan(&workspace, &reports, &context.hints, show));
+            printer.data(&report::orphans::text(&orphans, &context.hints));
             if args.unmanaged {
                 printer.data(&unmanaged(&reports));
             }

@@ -15,8 +15,9 @@ pub(super) fn run(args: &Retry, context: &Context, printer: &mut Printer) -> Res
     decide::retry(&workspace, deployment, pack.as_ref(), &options, &())
         .map_err(CliError::failure(&deployment.name))?;
     let name = deployment.name.as_str();
+    let what = pack.map_or("nothing is".to_owned(), |pack| format!("pack {pack} is not"));
     printer.talk(format!(
-        "nothing is rejected on {name} any more; next: {}",
+        "{what} rejected on {name} any more; next: {}",
         context.hints.command(&["apply", name])
     ));
     Ok(Exit::Done)

@@ -7,6 +7,7 @@ use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::json;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
+use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
 use crate::engine::{Recover, fleet};
 
@@ -22,9 +23,13 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
     // Without the flag, only a status that could not be had is an error.
     let exit = if args.exit_code || worst == Exit::Failed { worst } else { Exit::Done };
     let rows = if args.quiet { Rows::Unsettled } else { Rows::All };
+    let orphans = context.orphans(&workspace, &args.selectors);
     printer.data(&match args.output {
-        Output::Json => json::reports("status", &workspace, &reports, exit, &context.hints),
-        Output::Text => status(&workspace, &reports, &context.hints, rows, context.width),
+        Output::Json => json::reports("status", &workspace, &reports, &orphans, exit, &context.hints),
+        Output::Text => {
+            let table = status(&workspace, &reports, &context.hints, rows, context.width);
+            table + &report::orphans::text(&orphans, &context.hints)
+        }
     });
     Ok(exit)
 }

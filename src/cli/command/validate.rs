@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::printer::{Printer, shown};
+use crate::cli::printer::Printer;
 use crate::cli::report::words::count;
 
 pub(super) fn run(context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
@@ -11,15 +11,10 @@ pub(super) fn run(context: &Context, printer: &mut Printer) -> Result<Exit, CliE
     let damaged: Vec<_> = workspace
         .overlays
         .iter()
-        .filter_map(|(name, overlay)| overlay.as_ref().err().map(|why| (name, why)))
+        .filter_map(|(name, overlay)| Some((name.clone(), overlay.as_ref().err()?.clone())))
         .collect();
-    if let Some((first, _)) = damaged.first() {
-        let all: Vec<String> =
-            damaged.iter().map(|(name, why)| format!("overlays/{name}: {}", shown(why))).collect();
-        return Err(CliError::Usage {
-            what: all.join("; "),
-            hint: Some(format!("see overlays/{first}/overlay.toml")),
-        });
+    if !damaged.is_empty() {
+        return Err(CliError::Overlays { damaged });
     }
     let fleet = &workspace.fleet;
     printer.data(&format!(

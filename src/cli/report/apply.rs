@@ -66,7 +66,8 @@ fn what(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
     }
     match report.outcome {
         Outcome::Waiting => {
-            parts = report.waits.iter().map(|wait| format!("for {}: {}", wait.on, wait.because)).collect();
+            let waits = words::waits(&report.waits).into_iter();
+            parts = waits.map(|(on, because, _)| format!("for {on}: {because}")).collect();
         }
         Outcome::Held | Outcome::Refused => {
             let why = hints.command(&["why", name]);

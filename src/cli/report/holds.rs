@@ -7,10 +7,11 @@ use crate::cli::printer::{paint, painted};
 use crate::engine::{Survey, Workspace};
 use crate::merge::conflict::{Labels, Place, marked};
 use crate::merge::diff::printable;
-use crate::model::plan::{Conflict, Hold, HoldCause};
+use crate::model::fleet::Deployment;
+use crate::model::plan::{Conflict, Hold, HoldCause, Purpose};
 
-/// The lines of one hold, for below its pack.
-pub fn block(workspace: &Workspace, survey: &Survey, hold: &Hold, hints: &Hints) -> String {
+/// The lines of one hold, for below its pack; the hint is for `who`.
+pub fn block(workspace: &Workspace, survey: &Survey, hold: &Hold, hints: &Hints, who: &Deployment) -> String {
     let mut out = String::new();
     let letter = painted(paint::BAD, "X");
     let cause = words::hold(&hold.cause);
@@ -21,36 +22,31 @@ pub fn block(workspace: &Workspace, survey: &Survey, hold: &Hold, hints: &Hints)
     for line in details(workspace, survey, hold) {
         out.push_str(&format!("      {line}\n"));
     }
-    if let Some(deployment) = workspace.fleet.deployments.get(&survey.deployment) {
-        let hint = hints.of_hold(
-            &hold.cause,
-            hold.pack.as_ref(),
-            hold.path.as_ref(),
-            deployment,
-            &survey.plan.purpose,
-        );
-        out.push_str(&format!("      → {hint}\n"));
-    }
+    let (pack, path) = (hold.pack.as_ref(), hold.path.as_ref());
+    let hint = hints.of_hold(&hold.cause, pack, path, who, &survey.plan.purpose);
+    out.push_str(&format!("      → {hint}\n"));
     out
 }
 
 /// Both sides of a conflict: their digests, and the first place at which they collide.
 pub fn details(workspace: &Workspace, survey: &Survey, hold: &Hold) -> Vec<String> {
     let HoldCause::Conflict { base, actual, desired, conflict } = &hold.cause else { return Vec::new() };
+    // What a rollback would put is not the pack's but what was there before.
+    let theirs = if survey.plan.purpose == Purpose::Sync { "pack" } else { "before" };
     let mut lines = vec![paint::faint(&format!(
-        "host {} · pack {} · recorded {}",
+        "host {} · {theirs} {} · recorded {}",
         words::entry(*actual),
         words::entry(*desired),
         words::entry(*base)
     ))];
     if matches!(conflict, Conflict::Text { .. }) {
-        lines
-            .extend(bytes::with(workspace, survey, |bytes| sides(bytes, hold)).flatten().unwrap_or_default());
+        let sides = bytes::with(workspace, survey, |bytes| sides(bytes, hold, theirs));
+        lines.extend(sides.flatten().unwrap_or_default());
     }
     lines
 }
 
-fn sides(bytes: &Bytes<'_>, hold: &Hold) -> Option<Vec<String>> {
+fn sides(bytes: &Bytes<'_>, hold: &Hold, theirs_name: &str) -> Option<Vec<String>> {
     let HoldCause::Conflict { base, actual, desired, .. } = &hold.cause else { return None };
     let path = hold.path.as_ref()?;
     let base = bytes.stored(*base).ok()??;
@@ -60,18 +56,19 @@ fn sides(bytes: &Bytes<'_>, hold: &Hold) -> Option<Vec<String>> {
     let marked = marked(&base, &actual, &desired, labels)?;
     let Place { ours, theirs } = marked.places.first()?;
     let mut lines = Vec::new();
-    lines.extend(quoted("yours", ours));
-    lines.extend(quoted("pack ", theirs));
+    let widest = theirs_name.len().max(5);
+    lines.extend(quoted("yours", widest, ours));
+    lines.extend(quoted(theirs_name, widest, theirs));
     Some(lines)
 }
 
 /// Lines of one side, a few of them, each cut to fit.
-fn quoted(whose: &str, side: &[u8]) -> Vec<String> {
+fn quoted(whose: &str, widest: usize, side: &[u8]) -> Vec<String> {
     const LINES: usize = 3;
     const CHARS: usize = 84;
     let text = printable(side);
     if text.is_empty() {
-        return vec![format!("{whose}  {}", paint::faint("(those lines are gone)"))];
+        return vec![format!("{whose:<widest$}  {}", paint::faint("(those lines are gone)"))];
     }
     let all: Vec<&str> = text.lines().collect();
     let mut out: Vec<String> = all
@@ -83,12 +80,16 @@ fn quoted(whose: &str, side: &[u8]) -> Vec<String> {
                 Some((end, _)) => format!("{}…", &line[..end]),
                 None => (*line).to_owned(),
             };
-            let whose = if at == 0 { whose } else { "     " };
-            format!("{whose}  {line}").trim_end().to_owned()
+            let whose = if at == 0 { whose } else { "" };
+            format!("{whose:<widest$}  {line}").trim_end().to_owned()
         })
         .collect();
     if all.len() > LINES {
-        out.push(format!("       {}", paint::faint(&format!("(and {} lines more)", all.len() - LINES))));
+        out.push(format!(
+            "{:widest$}  {}",
+            "",
+            paint::faint(&format!("(and {} lines more)", all.len() - LINES))
+        ));
     }
     out
 }
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn sides_are_quoted_in_a_few_short_lines() {
         let stripped = |side: &[u8]| {
-            let text = quoted("yours", side).join("\n");
+            let text = quoted("yours", 5, side).join("\n");
             anstream::adapter::strip_str(&text).to_string()
         };
         assert_eq!(stripped(b"a\x1b[2J\n"), "yours  a\u{241b}[2J");

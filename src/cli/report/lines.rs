@@ -102,8 +102,8 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
         Standing::Missing if judged.edits.deleted == Deleted::Keep && settles => {
             Some(Line::new('E', path, "deleted on the host: stays away"))
         }
-        Standing::Converged if judged.recorded.is_none() => Some(Line::new('=', path, ADOPTED)),
-        Standing::Converged if judged.desired.is_some() => {
+        Standing::Converged if judged.recorded.is_none() && settles => Some(Line::new('=', path, ADOPTED)),
+        Standing::Converged if judged.desired.is_some() && judged.recorded.is_some() && settles => {
             Some(Line::new('=', path, "your edit is in the pack now"))
         }
         Standing::HostOwned
@@ -122,6 +122,9 @@ fn settles_mark(survey: &Survey, path: &TreePath) -> bool {
 /// More lines with one letter than this are counted.
 const LONGEST: usize = 12;
 
+/// Notes of longer paths stand out of line.
+const WIDEST: usize = 60;
+
 /// Whether long lists are shown whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
@@ -135,6 +138,8 @@ pub enum Length {
 pub fn text(lines: &[Line], length: Length) -> String {
     let mut out = String::new();
     let mut seen: BTreeMap<char, usize> = BTreeMap::new();
+    let noted = lines.iter().filter(|line| !line.note.is_empty());
+    let widest = noted.map(|line| line.path.as_str().chars().count()).max().unwrap_or(0).min(WIDEST);
     let equal = lines.iter().filter(|line| line.letter == '=' && line.note == ADOPTED).count();
     for line in lines {
         let so_far = seen.entry(line.letter).or_default();
@@ -148,7 +153,7 @@ pub fn text(lines: &[Line], length: Length) -> String {
         if line.note.is_empty() {
             out.push_str(&format!("    {letter} {path}\n"));
         } else {
-            out.push_str(&format!("    {letter} {path:<44}  {}\n", paint::faint(&line.note)));
+            out.push_str(&format!("    {letter} {path:<widest$}  {}\n", paint::faint(&line.note)));
         }
     }
     if length == Length::Short {

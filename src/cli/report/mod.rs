@@ -8,6 +8,7 @@ pub mod diffs;
 pub mod header;
 pub mod holds;
 pub mod lines;
+pub mod orphans;
 pub mod plan;
 pub mod ranges;
 pub mod status;

@@ -2,7 +2,7 @@
 //!
 //! Deployments that would get the very same are shown once, with all their names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::bytes;
 use super::diffs;
@@ -15,9 +15,9 @@ use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
-use crate::model::fleet::{Mode, State};
-use crate::model::plan::Purpose;
-use crate::model::{DeploymentName, PackName};
+use crate::model::fleet::{Deployment, Mode, State};
+use crate::model::plan::{Hold, Purpose};
+use crate::model::{DeploymentName, HostPath, PackName};
 
 /// How a plan is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +42,13 @@ pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show
     let mut out = header(workspace, reports);
     let mut in_sync: Vec<&str> = Vec::new();
     let mut blocks: Vec<(Vec<&Report>, String)> = Vec::new();
-    for report in reports.iter().filter(|report| report.selected) {
-        let body = body(workspace, report, hints, show);
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    for report in &selected {
+        // Alike are those that differ in name and root only.
+        let body = match anyone(workspace, report).filter(|_| selected.len() > 1) {
+            Some(anyone) => body_as(workspace, report, hints, show, &anyone),
+            None => body(workspace, report, hints, show),
+        };
         let quiet = report.outcome == Outcome::InSync && body.is_empty();
         if quiet {
             in_sync.push(report.deployment.as_str());
@@ -55,10 +60,13 @@ pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show
             blocks.push((vec![report], body));
         }
     }
-    for (group, body) in &blocks {
+    for (group, alike) in &blocks {
         out.push('\n');
         out.push_str(&head(workspace, group));
-        out.push_str(body);
+        match group.as_slice() {
+            [only] => out.push_str(&body(workspace, only, hints, show)),
+            _ => out.push_str(alike),
+        }
     }
     if !in_sync.is_empty() {
         out.push_str(&format!(
@@ -68,6 +76,14 @@ pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show
         ));
     }
     out
+}
+
+/// A deployment like that of a report, without its name and root.
+fn anyone(workspace: &Workspace, report: &Report) -> Option<Deployment> {
+    let deployment = workspace.fleet.deployments.get(&report.deployment)?;
+    let name = DeploymentName::new("NAME").ok()?;
+    let root = HostPath::new("/ROOT").ok()?;
+    Some(Deployment { name, root, ..deployment.clone() })
 }
 
 /// The sum, the order and the next command. `selectors` are those that were typed.
@@ -185,9 +201,17 @@ fn head(workspace: &Workspace, group: &[&Report]) -> String {
 
 /// What there is to say of one deployment; empty if it is in sync without edits.
 pub fn body(workspace: &Workspace, report: &Report, hints: &Hints, show: Show) -> String {
+    match workspace.fleet.deployments.get(&report.deployment) {
+        Some(deployment) => body_as(workspace, report, hints, show, deployment),
+        None => String::new(),
+    }
+}
+
+/// The same, with hints for `who`.
+fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, who: &Deployment) -> String {
     let mut out = String::new();
     if let Some(failure) = &report.failure {
-        out.push_str(&failed(failure, report, hints));
+        out.push_str(&failed(failure, who, hints));
     }
     let Some(survey) = &report.survey else { return out };
     if let Some(interrupted) = &survey.observation.interrupted {
@@ -195,19 +219,17 @@ pub fn body(workspace: &Workspace, report: &Report, hints: &Hints, show: Show) -
             "  {} the switch to generation {} did not end: files are old and new\n      → {}\n",
             painted(paint::BAD, "interrupted"),
             interrupted.generation,
-            hints.of_interrupted(&report.deployment)
+            hints.of_interrupted(&who.name)
         ));
     }
-    for wait in &report.waits {
+    for (on, because, first) in words::waits(&report.waits) {
         out.push_str(&format!(
-            "  {} for {}: {}\n      → {}\n",
+            "  {} for {on}: {because}\n      → {}\n",
             painted(paint::CHANGE, "waits"),
-            wait.on,
-            wait.because,
-            hints.command(&["why", wait.on.as_str()])
+            hints.command(&["why", first.as_str()])
         ));
     }
-    out.push_str(&packs(workspace, survey, hints, show.length));
+    out.push_str(&packs(workspace, survey, hints, show.length, who));
     if show.diffs == Diffs::Shown {
         out.push_str(
             &bytes::with(workspace, survey, |bytes| diffs::of_plan(survey, bytes)).unwrap_or_default(),
@@ -216,43 +238,42 @@ pub fn body(workspace: &Workspace, report: &Report, hints: &Hints, show: Show) -
     out
 }
 
-fn failed(failure: &Failure, report: &Report, hints: &Hints) -> String {
+fn failed(failure: &Failure, who: &Deployment, hints: &Hints) -> String {
     let mut out = format!("  {}\n", shown(&failure.to_string()));
     for cause in causes(failure) {
         out.push_str(&format!("      because: {cause}\n"));
     }
-    if let Some(hint) = hints.of_failure(failure, &report.deployment) {
+    if let Some(hint) = hints.of_failure(failure, &who.name) {
         out.push_str(&format!("      → {hint}\n"));
     }
     out
 }
 
 /// Each pack of a deployment with its lines and holds; those without either are left out.
-fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length) -> String {
+fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, who: &Deployment) -> String {
     let mut out = String::new();
     for hold in survey.plan.holds.iter().filter(|hold| hold.pack.is_none()) {
-        out.push_str(&holds::block(workspace, survey, hold, hints));
+        out.push_str(&holds::block(workspace, survey, hold, hints, who));
     }
     let rollback = matches!(survey.plan.purpose, Purpose::Rollback { .. });
     let names: BTreeSet<&PackName> = survey.drift.packs.keys().chain(survey.plan.next.packs.keys()).collect();
     let widest = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
     for name in names {
         let lines = lines::of_pack(survey, name);
-        let held: BTreeMap<_, _> = survey
-            .plan
-            .holds
-            .iter()
-            .filter(|hold| hold.pack.as_ref() == Some(name))
-            .map(|hold| ((&hold.path, &hold.cause), hold))
-            .collect();
+        let mut held: Vec<&Hold> =
+            survey.plan.holds.iter().filter(|hold| hold.pack.as_ref() == Some(name)).collect();
+        if rollback {
+            // One path may stand against the undoing of several generations.
+            held.dedup_by_key(|hold| &hold.path);
+        }
         let versions = if rollback { taken_back(survey, name) } else { words::versions(survey, name) };
         let moves = versions.contains(' ');
         if lines.is_empty() && held.is_empty() && !moves {
             continue;
         }
         out.push_str(&format!("  {:<widest$}  {versions}{}\n", name.as_str(), held_whole(survey, name)));
-        for hold in held.values() {
-            out.push_str(&holds::block(workspace, survey, hold, hints));
+        for hold in held {
+            out.push_str(&holds::block(workspace, survey, hold, hints, who));
         }
         out.push_str(&lines::text(&lines, length));
     }

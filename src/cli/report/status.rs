@@ -11,7 +11,7 @@ use crate::cli::hint::Hints;
 use crate::cli::printer::{painted, shown};
 use crate::engine::{Outcome, Report, Workspace};
 use crate::model::PackName;
-use crate::model::fleet::Mode;
+use crate::model::fleet::{Mode, State};
 use crate::model::plan::HoldCause;
 
 /// More deployments than this are drawn together where their rows are equal.
@@ -142,15 +142,28 @@ fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
     let observed =
         workspace.fleet.deployments.get(&report.deployment).is_some_and(|d| d.mode == Mode::Observe);
     let holds = report.survey.as_ref().map_or(&[][..], |survey| &survey.plan.holds);
-    match (report.waits.first(), holds) {
-        (Some(wait), _) => format!("{}: {}", wait.on, wait.because),
+    let waits = words::waits(&report.waits);
+    match (waits.first(), holds) {
+        (Some((on, because, _)), _) => format!("{on}: {because}"),
         (None, [only]) => match &only.path {
             Some(path) => format!("{path}: {}", words::hold(&only.cause)),
             None => words::hold(&only.cause),
         },
         (None, []) if observed => "mode = \"observe\"".to_owned(),
-        (None, []) => String::new(),
+        (None, []) => settled(workspace, report),
         (None, many) => words::holds(many),
+    }
+}
+
+/// Nothing is in the way: what there is to do, if there is.
+fn settled(workspace: &Workspace, report: &Report) -> String {
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    match (report.outcome, &report.survey) {
+        (Outcome::Planned, Some(survey)) => words::Tally::of(&survey.plan.actions).future(),
+        (Outcome::InSync, _) if deployment.is_some_and(|d| d.state == State::Absent) => {
+            "removed: its stanza can go".to_owned()
+        }
+        _ => String::new(),
     }
 }
 

@@ -144,16 +144,20 @@ fn gather(
             depth,
         });
     }
-    for wait in &report.waits {
+    for (on, because, first) in words::waits(&report.waits) {
         steps.push(Step {
             word: "dependency".to_owned(),
-            text: of(format!("waits for {}: {}", wait.on, wait.because)),
+            text: of(format!("waits for {on}: {because}")),
             details: Vec::new(),
-            clears: clears_wait(reports, &wait.on, hints),
+            clears: clears_wait(reports, &on, first, hints),
             depth,
         });
-        if let Some(other) = reports.iter().find(|report| report.deployment == wait.on) {
-            gather(workspace, reports, other, hints, depth + 1, told, steps);
+        for wait in report.waits.iter().filter(|wait| wait.because == because) {
+            let Some(other) = reports.iter().find(|report| report.deployment == wait.on) else { continue };
+            // Several that wait for the same one have nothing of their own to tell.
+            if &wait.on == first || other.outcome != Outcome::Waiting {
+                gather(workspace, reports, other, hints, depth + 1, told, steps);
+            }
         }
     }
     let Some(deployment) = workspace.fleet.deployments.get(name) else { return };
@@ -181,9 +185,9 @@ fn gather(
     }
 }
 
-fn clears_wait(reports: &[Report], on: &DeploymentName, hints: &Hints) -> String {
-    let planned = reports.iter().any(|report| &report.deployment == on && report.outcome == Outcome::Planned);
-    if planned { hints.command(&["apply", on.as_str()]) } else { format!("clears with {on}, below") }
+fn clears_wait(reports: &[Report], on: &str, first: &DeploymentName, hints: &Hints) -> String {
+    let planned = reports.iter().any(|r| &r.deployment == first && r.outcome == Outcome::Planned);
+    if planned { hints.command(&["apply", first.as_str()]) } else { format!("clears with {on}, below") }
 }
 
 /// Causes first, what follows from them last.

@@ -3,11 +3,12 @@
 use anstyle::Style;
 use jiff::Timestamp;
 
+use super::ranges::compress;
 use crate::cli::printer::{paint, shown};
 use crate::engine::report::cause_word;
-use crate::engine::{Outcome, Survey};
+use crate::engine::{Outcome, Survey, Wait};
 use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle};
-use crate::model::{Entry, Kind, PackName};
+use crate::model::{DeploymentName, Entry, Kind, PackName};
 use crate::plan::Judged;
 
 /// `1 file`, `2 files`.
@@ -71,10 +72,10 @@ pub fn hold(cause: &HoldCause) -> String {
 fn conflicting(conflict: &Conflict) -> String {
     match conflict {
         Conflict::Text { line, places: 1 } => {
-            format!("line {line}: changed on the host and by the pack")
+            format!("line {line} was changed on the host and by the pack")
         }
         Conflict::Text { line, places } => {
-            format!("line {line} and {} more places: changed on the host and by the pack", places - 1)
+            format!("line {line} and {} were changed on the host and by the pack", more_places(places - 1))
         }
         Conflict::Binary => "changed on the host and by the pack, and it is no text".to_owned(),
         Conflict::Kind => "changed on the host and by the pack, and one of them is a link".to_owned(),
@@ -87,6 +88,10 @@ fn conflicting(conflict: &Conflict) -> String {
                 .to_owned()
         }
     }
+}
+
+fn more_places(number: u64) -> String {
+    if number == 1 { "one more place".to_owned() } else { format!("{number} more places") }
 }
 
 /// What lies at a path that is neither file nor link.
@@ -120,10 +125,30 @@ pub fn holds(holds: &[Hold]) -> String {
     let kinds = kinds.into_iter().map(|(word, number)| match word {
         "conflict" => count(number, word),
         "version" | "source" => format!("{word} of {}", count(number, "pack")),
-        "requires" | "tied" | "rejected" | "budget" => format!("{} {word}", count(number, "pack")),
+        "budget" => format!("{} over budget", count(number, "pack")),
+        "requires" | "tied" => format!("{} behind a held one", count(number, "pack")),
+        "rejected" => format!("{} rejected", count(number, "pack")),
         _ => format!("{} {word}", count(number, "path")),
     });
     kinds.collect::<Vec<_>>().join(", ")
+}
+
+/// Waits for the same reason, drawn together: whom for, why, and one of them.
+pub fn waits(waits: &[Wait]) -> Vec<(String, &str, &DeploymentName)> {
+    let mut groups: Vec<(Vec<&DeploymentName>, &str)> = Vec::new();
+    for wait in waits {
+        match groups.iter_mut().find(|(_, because)| *because == wait.because) {
+            Some((names, _)) => names.push(&wait.on),
+            None => groups.push((vec![&wait.on], &wait.because)),
+        }
+    }
+    let groups = groups.into_iter();
+    groups
+        .map(|(names, because)| {
+            let first = names[0];
+            (compress(names.into_iter().map(DeploymentName::as_str)), because, first)
+        })
+        .collect()
 }
 
 /// A pack's versions: `1.0.0 → 1.1.0`, `1.1.0`, `new 1.1.0`, `1.0.0 → gone`, `1.0.0 → ?` where it is unknown.
@@ -180,7 +205,23 @@ impl Tally {
         }
     }
 
-    /// `3 added, 2 changed (1 merged), 1 removed`; what is none is left out.
+    /// `1 to add, 2 to change (1 merged)`; what is none is left out.
+    pub fn future(self) -> String {
+        let merged = if self.merged == 0 { String::new() } else { format!(" ({} merged)", self.merged) };
+        let parts = [
+            (self.added, "add", ""),
+            (self.changed, "change", merged.as_str()),
+            (self.removed, "remove", ""),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(number, ..)| *number > 0)
+            .map(|(number, word, more)| format!("{number} to {word}{more}"))
+            .collect();
+        if parts.is_empty() { "the record to write".to_owned() } else { parts.join(", ") }
+    }
+
+    /// `6 files: 3 added, 2 changed (1 merged), 1 removed`; what is none is left out.
     pub fn past(self) -> String {
         let merged = if self.merged == 0 { String::new() } else { format!(" ({} merged)", self.merged) };
         let parts = [
@@ -195,6 +236,10 @@ impl Tally {
             .collect();
         if parts.is_empty() {
             return "no file written".to_owned();
+        }
+        if let [only] = parts.as_slice() {
+            let (number, what) = only.split_once(' ').unwrap_or((only, ""));
+            return format!("{number} {} {what}", if number == "1" { "file" } else { "files" });
         }
         let all = self.added + self.changed + self.removed;
         format!("{}: {}", count(all, "file"), parts.join(", "))
@@ -234,6 +279,8 @@ mod tests {
     #[test]
     fn tallies_leave_out_what_is_none() {
         assert_eq!(Tally::default().past(), "no file written");
+        assert_eq!(Tally { added: 1, ..Tally::default() }.past(), "1 file added");
+        assert_eq!(Tally { changed: 2, merged: 1, ..Tally::default() }.past(), "2 files changed (1 merged)");
         let tally = Tally { added: 0, changed: 2, merged: 1, removed: 1 };
         assert_eq!(tally.past(), "3 files: 2 changed (1 merged), 1 removed");
         assert_eq!(tally.and(tally).past(), "6 files: 4 changed (2 merged), 2 removed");
