@@ -9,6 +9,7 @@
 //!
 //! Every policy lives here and only here; the executor has no opinion. Rollback is a plan too.
 
+mod assemble;
 pub mod audit;
 pub mod drift;
 pub mod holds;

@@ -4,19 +4,19 @@
 //! the next record written down. What the next record says of a path is exactly what its verdict says;
 //! held paths and stopped packs keep what was recorded of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::model::actual::{Actual, Seen};
+use crate::model::actual::Actual;
 use crate::model::desired::Desired;
 use crate::model::fleet::{Budget, Deployment, State};
-use crate::model::plan::{Action, Obstacle, Plan, Purpose};
+use crate::model::plan::{Plan, Purpose};
 use crate::model::record::{Decision, Record, Take};
-use crate::model::{Content, FleetName, PackName, RecordDigest, TreePath};
+use crate::model::{Content, FleetName, RecordDigest, TreePath};
 
+use super::assemble::{actions, directories, settle};
 use super::audit::audit;
 use super::drift::{Drift, PackDrift, judge};
 use super::holds::{Held, spread};
-use super::order;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
 /// All that a plan is made from.
@@ -88,20 +88,7 @@ pub fn plan(question: &Question<'_>, drift: &Drift, answers: &BTreeMap<TreePath,
     let mut next = next(drift, &record, &verdicts, &held);
     next.generation = record.generation + 1;
     let commits = !actions.is_empty() || says_something_new(&record, &next);
-    let mut prune = Vec::new();
-    if commits {
-        let made = made(&actions, question.actual);
-        next.directories.extend(made);
-        let needed: BTreeSet<TreePath> = next.entries.keys().flat_map(TreePath::ancestors).collect();
-        let mut gone = replaced(&actions, question.actual);
-        // One that is no directory any more is somebody's by now.
-        let empty = |directory: &&TreePath| {
-            !needed.contains(*directory) && question.actual.directories.contains(*directory)
-        };
-        gone.extend(next.directories.iter().filter(empty).cloned());
-        next.directories.retain(|directory| needed.contains(directory));
-        prune.extend(gone.into_iter().rev());
-    }
+    let prune = if commits { directories(&mut next, &actions, question.actual) } else { Vec::new() };
     Plan {
         purpose: Purpose::Sync,
         generation: record.generation,
@@ -114,56 +101,9 @@ pub fn plan(question: &Question<'_>, drift: &Drift, answers: &BTreeMap<TreePath,
     }
 }
 
-/// Removals first (dependents before what they require, deepest first), then puts in pack order.
-fn actions(
-    drift: &Drift,
-    record: &Record,
-    verdicts: &BTreeMap<TreePath, Verdict>,
-    held: &Held,
-) -> Vec<Action> {
-    let rank: BTreeMap<PackName, usize> =
-        order::packs(drift, record).into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
-    let mut removals = Vec::new();
-    let mut puts = Vec::new();
-    for (path, verdict) in verdicts {
-        let Some(judged) = drift.paths.get(path) else { continue };
-        let Verdict::Write { before, after, cause, save, .. } = verdict else { continue };
-        if held.holds(&judged.pack, path) {
-            continue;
-        }
-        let action = Action {
-            path: path.clone(),
-            pack: judged.pack.clone(),
-            before: *before,
-            after: *after,
-            cause: *cause,
-            save: *save,
-        };
-        let rank = rank.get(&judged.pack).copied().unwrap_or(usize::MAX);
-        if after.is_none() { removals.push((rank, action)) } else { puts.push((rank, action)) }
-    }
-    removals.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| y.path.cmp(&x.path)));
-    puts.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.path.cmp(&y.path)));
-    removals.into_iter().chain(puts).map(|(_, action)| action).collect()
-}
-
 fn next(drift: &Drift, record: &Record, verdicts: &BTreeMap<TreePath, Verdict>, held: &Held) -> Record {
     let mut next = record.clone();
-    for (path, verdict) in verdicts {
-        let Some(judged) = drift.paths.get(path) else { continue };
-        if held.holds(&judged.pack, path) {
-            continue;
-        }
-        match verdict {
-            Verdict::Leave | Verdict::Hold(_) => {}
-            Verdict::Settle(recorded) | Verdict::Write { settle: Some(recorded), .. } => {
-                next.entries.insert(path.clone(), recorded.clone());
-            }
-            Verdict::Forget | Verdict::Write { settle: None, .. } => {
-                next.entries.remove(path);
-            }
-        }
-    }
+    settle(&mut next.entries, drift, verdicts, held);
     for (name, pack) in &drift.packs {
         if held.stopped.contains(name) || pack.frozen.is_some() {
             continue;
@@ -199,29 +139,6 @@ fn waits(path: &TreePath, decision: &Decision, drift: &Drift, held: &Held) -> bo
     drift.packs.get(&judged.pack).is_some_and(frozen)
         && judged.obstacle().is_none()
         && decision.actual == judged.actual_entry()
-}
-
-/// Directories in whose place files are put: all that was in them is removed before.
-fn replaced(actions: &[Action], actual: &Actual) -> BTreeSet<TreePath> {
-    let is_directory =
-        |path: &TreePath| matches!(actual.paths.get(path), Some(Seen::Obstacle(Obstacle::Directory { .. })));
-    let files: Vec<&TreePath> = actions
-        .iter()
-        .filter(|action| action.after.is_some() && is_directory(&action.path))
-        .map(|action| &action.path)
-        .collect();
-    let inside = |directory: &&TreePath| files.iter().any(|file| directory.is_below(file));
-    let below = actual.directories.iter().filter(inside);
-    files.iter().copied().chain(below).cloned().collect()
-}
-
-/// Directories that creating files makes.
-fn made(actions: &[Action], actual: &Actual) -> BTreeSet<TreePath> {
-    let created = actions.iter().filter(|action| action.before.is_none());
-    created
-        .flat_map(|action| action.path.ancestors().collect::<Vec<_>>())
-        .filter(|directory| !actual.directories.contains(directory))
-        .collect()
 }
 
 /// A new edit on the host, or a decision that lapsed, is no reason to write; anything else is.
