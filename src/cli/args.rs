@@ -97,6 +97,10 @@ pub enum Command {
     History(History),
     /// Go back to an earlier generation
     Rollback(Rollback),
+    /// Write fleet.lock: which commit every requirement stands for
+    Lock(Lock),
+    /// Show which deployments lag which versions
+    Outdated(Outdated),
     /// Decide a conflict; the next apply carries it out
     Resolve(Resolve),
     /// Let versions come back that a rollback rejected
@@ -153,6 +157,9 @@ pub struct Plan {
     /// Read every byte, whatever the stat cache says
     #[arg(long)]
     pub full_rehash: bool,
+    /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
+    #[arg(long)]
+    pub locked: bool,
     /// How to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
@@ -181,6 +188,40 @@ pub struct Apply {
     /// Read every byte, whatever the stat cache says
     #[arg(long)]
     pub full_rehash: bool,
+    /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
+    #[arg(long)]
+    pub locked: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `lock`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+With a fleet.lock nothing moves, branches included, except pins that say follow = true. Without --update only
+what is missing is added, and what nothing asks for any more goes.
+
+Examples:
+  packfleet lock
+  packfleet lock --update            move every pin to what its requirement allows now
+  packfleet lock --update slack core")]
+pub struct Lock {
+    /// Move pins: of these packs, or of all
+    #[arg(long, value_name = "PACK", num_args = 0..)]
+    pub update: Option<Vec<String>>,
+}
+
+/// `outdated`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SELECTORS)]
+pub struct Outdated {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Exit with 2 if anything lags
+    #[arg(long)]
+    pub exit_code: bool,
     /// How to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,

@@ -18,6 +18,7 @@ use super::report::words::count;
 use crate::desired::fleet_file::FleetText;
 use crate::desired::problem::{Problem, line_column, masked_source};
 use crate::desired::selector::SelectorError;
+use crate::engine::lock::WriteError;
 use crate::engine::{Failure, LoadError};
 use crate::host::HostError;
 use crate::model::{DeploymentName, OverlayName};
@@ -29,6 +30,9 @@ pub enum CliError {
     /// The fleet file cannot be read or does not validate.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The lock cannot be written.
+    #[error(transparent)]
+    Lock(#[from] WriteError),
     /// A selector is none or matches nothing.
     #[error(transparent)]
     Select(#[from] SelectorError),
@@ -114,7 +118,7 @@ impl CliError {
             Self::Usage { .. }
             | Self::Overlays { .. }
             | Self::Select(_)
-            | Self::Load(LoadError::Invalid { .. }) => Exit::Usage,
+            | Self::Load(LoadError::Invalid { .. } | LoadError::Lock { .. }) => Exit::Usage,
             Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
             Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
             Self::Failure {
@@ -137,6 +141,10 @@ impl CliError {
                 _ => format!("make it readable, then {}", hints.command(&["validate"])),
             }),
             Self::Load(LoadError::Invalid { .. }) | Self::Overlays { .. } => None,
+            Self::Load(LoadError::Lock { .. }) => {
+                Some(format!("take it from git as it was, or delete it and run {}", hints.command(&["lock"])))
+            }
+            Self::Lock(_) => Some("see that the directory of the fleet file can be written".to_owned()),
             Self::Select(SelectorError::NoMatch { near: Some(near), .. }) => {
                 Some(format!("did you mean {near}?"))
             }

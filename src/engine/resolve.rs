@@ -6,18 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::desired::choose::{Wanted, choose};
 use crate::desired::overlay::Overlay;
 use crate::desired::render::render;
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution, pack_digest};
 use crate::model::fleet::{Assignment, Deployment, Source};
-use crate::model::pack::{Case, CommitId, Pack, Pin, Requirement};
+use crate::model::pack::{Case, Pack, Pin};
 use crate::model::plan::HoldCause;
 use crate::model::record::{Record, RecordedPack};
 use crate::model::{Content, DeploymentName, DesiredDigest, OverlayName, PackName, SourceName, TreePath};
-use crate::source::{PackSource, TreeRules};
+use crate::source::TreeRules;
 
 use super::guard::{self, unreadable};
+use super::pin;
 use super::workspace::Workspace;
 use super::{Event, Events};
 
@@ -48,7 +48,8 @@ type Wish = (PackName, String, Vec<OverlayName>);
 pub struct Resolutions(BTreeMap<Wish, Result<Arc<Resolved>, HoldCause>>);
 
 fn wish(pack: &PackName, assignment: &Assignment) -> Wish {
-    (pack.clone(), assignment.requirement.to_string(), assignment.overlays.clone())
+    let follow = if assignment.follow { ", follow" } else { "" };
+    (pack.clone(), format!("{}{follow}", assignment.requirement), assignment.overlays.clone())
 }
 
 /// Resolves what the given deployments want, each wish once.
@@ -142,23 +143,24 @@ fn resolve_one(
     let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
     let overlays = overlays(workspace, name, assignment)?;
     let directory = matches!(workspace.fleet.sources.get(&pack.source), Some(Source::Directory(_)));
-    let (found, commit) = if directory {
-        (None, None)
-    } else {
-        find(source.as_ref(), pack, assignment).map(|(f, c)| (Some(f), Some(c)))?
+    let found = match directory {
+        true => None,
+        false => Some(pin::find(workspace, source.as_ref(), pack, assignment)?),
     };
-    if let (Some(found), Some(commit)) = (&found, &commit) {
-        guard::signed(workspace, source.as_ref(), pack, &assignment.requirement, &found.found_by, commit)?;
+    if let Some(found) = &found {
+        let (name, commit) = (found.found_by.name(), &found.commit);
+        guard::signed(workspace, source.as_ref(), pack, &assignment.requirement, name, commit)?;
     }
+    let commit = found.as_ref().map(|found| found.commit.clone());
     let mut dirs = vec![pack.dir.clone()];
     dirs.extend(pack.aliases.iter().cloned().map(Some));
     let rules = TreeRules { limits: workspace.fleet.limits, distinct: pack.case == Case::Distinct };
     let tree = source.tree(commit.as_ref(), &dirs, &rules).map_err(unreadable)?;
     let rendered = render(pack, &tree.entries, commit.as_ref(), &overlays)
         .map_err(|error| HoldCause::Version(error.to_string()))?;
-    let pin = match (&found, &commit) {
-        (Some(found), Some(commit)) => found.pin(commit.clone(), rendered.tree),
-        _ => Pin {
+    let pin = match &found {
+        Some(found) => found.pin(rendered.tree)?,
+        None => Pin {
             version: rendered.tree.short(),
             found_by: "directory".into(),
             commit: None,
@@ -180,26 +182,6 @@ fn resolve_one(
         entries: rendered.entries,
         overlay_bytes: rendered.overlay_bytes,
     })
-}
-
-/// The commit that a requirement means now. One that is given by its full id needs no answer from afar.
-fn find(
-    source: &dyn PackSource,
-    pack: &Pack,
-    assignment: &Assignment,
-) -> Result<(crate::desired::choose::Chosen, CommitId), HoldCause> {
-    let refs = match &assignment.requirement {
-        Requirement::Rev(rev) if CommitId::new(rev).is_ok() && source.commit(rev).is_ok() => source.known(),
-        _ => source.refresh(),
-    };
-    let refs = refs.map_err(unreadable)?;
-    let chosen = choose(pack, &assignment.requirement, &refs)
-        .map_err(|error| HoldCause::Version(error.to_string()))?;
-    let commit = match &chosen.at {
-        Wanted::Commit(commit) => commit.clone(),
-        Wanted::Rev(rev) => source.commit(rev).map_err(unreadable)?,
-    };
-    Ok((chosen, commit))
 }
 
 fn overlays(

@@ -11,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use globset::GlobBuilder;
 
 use crate::desired::fleet_file::{self, Context, FleetText};
+use crate::desired::lock::{Lock, LockError};
 use crate::desired::overlay::Overlay;
 use crate::desired::problem::Problems;
 use crate::host::{Host, LocalHost};
@@ -31,6 +32,8 @@ pub struct Workspace {
     pub cache: Utf8PathBuf,
     /// Overlays by name; one that is damaged says why.
     pub(crate) overlays: BTreeMap<OverlayName, Result<Overlay, String>>,
+    /// `fleet.lock`, if there is one.
+    pub lock: Option<Lock>,
     /// Sources by name.
     pub(crate) sources: BTreeMap<SourceName, Box<dyn PackSource>>,
     /// Bytes that no commit holds.
@@ -49,6 +52,15 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// `fleet.lock` is damaged.
+    #[error("{path} is no lock")]
+    Lock {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong, and where.
+        #[source]
+        source: LockError,
+    },
     /// What was read does not validate: every problem, with the texts that it lies in.
     #[error("{file} does not validate: {} problem(s)", problems.0.len())]
     Invalid {
@@ -60,6 +72,9 @@ pub enum LoadError {
         problems: Problems,
     },
 }
+
+/// The lock's name, beside the fleet file.
+const LOCK: &str = "fleet.lock";
 
 /// Larger files are refused by the parser; no more than this is read.
 const MOST_TEXT: u64 = 10 * 1024 * 1024 + 1;
@@ -100,8 +115,14 @@ impl Workspace {
             .collect();
         let commit = checkout::head(&context.directory);
         let objects = ObjectStore::open(&cache.join("objects"));
+        let lock = read_lock(&context.directory)?;
         let cache = cache.to_owned();
-        Ok(Self { fleet, file, commit, cache, overlays, sources, objects })
+        Ok(Self { fleet, file, commit, cache, overlays, lock, sources, objects })
+    }
+
+    /// Where the lock lies, or would.
+    pub fn lock_file(&self) -> Utf8PathBuf {
+        self.fleet.directory.join(LOCK)
     }
 
     /// The text of a file of the fleet repository, reached through no link.
@@ -123,6 +144,15 @@ impl Workspace {
             HostAddress::Local => Box::new(LocalHost::open(deployment.root.clone())),
         }
     }
+}
+
+fn read_lock(directory: &Utf8Path) -> Result<Option<Lock>, LoadError> {
+    let path = directory.join(LOCK);
+    let text = match read_text(&path) {
+        Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text?,
+    };
+    Lock::parse(&text).map(Some).map_err(|source| LoadError::Lock { path, source })
 }
 
 fn short(file: &Utf8Path) -> String {

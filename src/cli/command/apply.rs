@@ -1,5 +1,6 @@
 //! `apply`: the plan, a question, and the plan carried out.
 
+use super::lock;
 use crate::cli::args::{Apply, Output};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -16,6 +17,9 @@ use crate::host::Trust;
 
 pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = context.load()?;
+    if args.locked {
+        lock::demand(&workspace, context)?;
+    }
     let selected = context.select(&workspace, &args.selectors)?;
     if !args.yes && !context.can_ask {
         return Err(CliError::Usage {

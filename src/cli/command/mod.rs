@@ -9,8 +9,10 @@ mod edits;
 mod hash;
 mod history;
 mod init;
+mod lock;
 mod man;
 mod managed;
+mod outdated;
 mod plan;
 mod record;
 mod resolve;
@@ -39,6 +41,8 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Why(args) => why::run(args, context, printer),
         Command::History(args) => history::run(args, context, printer),
         Command::Rollback(args) => rollback::run(args, context, printer),
+        Command::Lock(args) => lock::run(args, context, printer),
+        Command::Outdated(args) => outdated::run(args, context, printer),
         Command::Resolve(args) => resolve::run(args, context, printer),
         Command::Retry(args) => retry::run(args, context, printer),
         Command::Edits(args) => edits::run(args, context, printer),

@@ -1,5 +1,6 @@
 //! `plan`: what an apply would do. Writes nothing.
 
+use super::lock;
 use crate::cli::args::{Output, Plan};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -16,6 +17,9 @@ use crate::host::Trust;
 
 pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = context.load()?;
+    if args.locked {
+        lock::demand(&workspace, context)?;
+    }
     let selected = context.select(&workspace, &args.selectors)?;
     let options = Options {
         trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },

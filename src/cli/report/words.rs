@@ -53,7 +53,7 @@ pub fn hold(cause: &HoldCause) -> String {
                 shown(requirement)
             );
             for line in changelog {
-                text.push_str("\n  ");
+                text.push_str("\n        ");
                 text.push_str(&shown(line));
             }
             text
