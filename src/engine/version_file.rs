@@ -1,6 +1,7 @@
 //! The VERSION file and the line of the sync log: what people and other tools read on a host.
 //!
-//! The file is JSON. Keys that packfleet does not know are kept, in their order; its own are replaced.
+//! The file is JSON. Keys that packfleet does not know are kept; its own are replaced where they stand. A key's place
+//! never changes, so that a file that somebody keeps in git shows what moved and no more.
 //! Both move only with a generation, so they never say what is not there.
 
 use jiff::Timestamp;
@@ -44,8 +45,8 @@ pub fn render(mut map: Map<String, Value>, deployment: &Deployment, plan: &Plan,
         .and_then(|own| own.get("packs")?.as_object())
         .map(|packs| packs.values().filter_map(|p| Some(p.get("key")?.as_str()?.to_owned())).collect())
         .unwrap_or_default();
-    for key in former {
-        map.remove(&key);
+    for key in former.iter().filter(|key| !next.packs.values().any(|pack| &pack.version_key == *key)) {
+        map.shift_remove(key);
     }
     let mut features = Vec::new();
     let mut packs = Map::new();
@@ -73,7 +74,7 @@ pub fn render(mut map: Map<String, Value>, deployment: &Deployment, plan: &Plan,
             map.insert("git_commit".into(), json!(commit));
         }
         _ => {
-            map.remove("git_commit");
+            map.shift_remove("git_commit");
         }
     }
     map.insert("features".into(), json!(features));
