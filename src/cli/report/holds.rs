@@ -57,23 +57,28 @@ fn sides(bytes: &Bytes<'_>, hold: &Hold, theirs_name: &str) -> Option<Vec<String
     let Place { ours, theirs } = marked.places.first()?;
     let mut lines = Vec::new();
     let widest = theirs_name.len().max(5);
-    lines.extend(quoted("yours", widest, ours));
-    lines.extend(quoted(theirs_name, widest, theirs));
+    lines.extend(quoted("yours", widest, ours, theirs));
+    lines.extend(quoted(theirs_name, widest, theirs, ours));
     Some(lines)
 }
 
-/// Lines of one side, a few of them, each cut to fit.
-fn quoted(whose: &str, widest: usize, side: &[u8]) -> Vec<String> {
+/// Lines of one side, a few of them, each cut to fit: of many those around the one that is most like a line of
+/// the other side, for there the two collide.
+fn quoted(whose: &str, widest: usize, side: &[u8], other: &[u8]) -> Vec<String> {
     const LINES: usize = 3;
     const CHARS: usize = 84;
-    let text = printable(side);
+    let (text, other) = (printable(side), printable(other));
     if text.is_empty() {
         return vec![format!("{whose:<widest$}  {}", paint::faint("(those lines are gone)"))];
     }
     let all: Vec<&str> = text.lines().collect();
-    let mut out: Vec<String> = all
+    let first = match all.len() > LINES {
+        true => most_alike(&all, &other).saturating_sub(1).min(all.len() - LINES),
+        false => 0,
+    };
+    let end = all.len().min(first + LINES);
+    let mut out: Vec<String> = all[first..end]
         .iter()
-        .take(LINES)
         .enumerate()
         .map(|(at, line)| {
             let line: String = match line.char_indices().nth(CHARS) {
@@ -84,14 +89,29 @@ fn quoted(whose: &str, widest: usize, side: &[u8]) -> Vec<String> {
             format!("{whose:<widest$}  {line}").trim_end().to_owned()
         })
         .collect();
-    if all.len() > LINES {
-        out.push(format!(
-            "{:widest$}  {}",
-            "",
-            paint::faint(&format!("(and {} lines more)", all.len() - LINES))
-        ));
-    }
+    let left_out = match (first, all.len() - end) {
+        (0, 0) => return out,
+        (0, after) => format!("(and {after} lines more)"),
+        (before, 0) => format!("(and {before} lines before)"),
+        (before, after) => format!("(and {before} lines before, {after} more)"),
+    };
+    out.push(format!("{:widest$}  {}", "", paint::faint(&left_out)));
     out
+}
+
+/// Which of the lines begins and ends most like some line of the other side; the first of equals.
+fn most_alike(lines: &[&str], other: &str) -> usize {
+    /// More lines than that are not compared with each other: a report may not take long.
+    const MOST: usize = 200;
+    let alike = |a: &str, b: &str| {
+        let (a, b) = (a.trim(), b.trim());
+        let begin = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+        let end = a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b).count();
+        begin.max(end)
+    };
+    let best = |line: &str| other.lines().take(MOST).map(|theirs| alike(line, theirs)).max().unwrap_or(0);
+    let scores = lines.iter().take(MOST).map(|line| best(line)).enumerate();
+    scores.max_by_key(|(at, score)| (*score, std::cmp::Reverse(*at))).map_or(0, |(at, _)| at)
 }
 
 #[cfg(test)]
@@ -101,12 +121,35 @@ mod tests {
     #[test]
     fn sides_are_quoted_in_a_few_short_lines() {
         let stripped = |side: &[u8]| {
-            let text = quoted("yours", 5, side).join("\n");
+            let text = quoted("yours", 5, side, b"").join("\n");
             anstream::adapter::strip_str(&text).to_string()
         };
         assert_eq!(stripped(b"a\x1b[2J\n"), "yours  a\u{241b}[2J");
         assert_eq!(stripped(b""), "yours  (those lines are gone)");
         assert_eq!(stripped(b"1\n2\n3\n4\n5\n"), "yours  1\n       2\n       3\n       (and 2 lines more)");
         assert_eq!(stripped("ä".repeat(200).as_bytes()).chars().count(), 7 + 85);
+    }
+
+    #[test]
+    fn of_many_lines_those_are_quoted_at_which_the_sides_collide() {
+        let ours = b"    if (!prompt && !event.files) {\n";
+        let theirs = b"    // Early.\n    let missed = false;\n    if (known) {\n    }\n\n    // No prompt.\n    if (!prompt && !missed) {\n";
+        let stripped = |side: &[u8], other: &[u8]| {
+            let text = quoted("pack", 5, side, other).join("\n");
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        assert_eq!(
+            stripped(theirs, ours),
+            "pack\n           // No prompt.\n           if (!prompt && !missed) {\n       (and 4 lines before)"
+        );
+        assert_eq!(
+            stripped(ours, theirs),
+            "yours      if (!prompt && !event.files) {".replace("yours", "pack ")
+        );
+        let middle = b"1\n2\n3\nbe very brief\n5\n6\n";
+        assert_eq!(
+            stripped(middle, b"be brief\n"),
+            "pack   3\n       be very brief\n       5\n       (and 2 lines before, 1 more)"
+        );
     }
 }
