@@ -5,7 +5,7 @@ use super::words;
 use crate::cli::printer::{paint, painted};
 use crate::engine::Survey;
 use crate::merge::conflict::{Labels, marked};
-use crate::merge::diff::{printable, unified_diff};
+use crate::merge::diff::unified_diff;
 use crate::model::{Entry, Kind, TreePath};
 use crate::plan::{Judged, Standing};
 
@@ -82,22 +82,14 @@ pub fn three_ways(path: &TreePath, judged: &Judged, bytes: &Bytes<'_>) -> String
         return out;
     };
     let labels = Labels { base: "recorded", ours: "host", theirs: "pack" };
-    match marked(&base, &actual, &desired, labels) {
-        Some(merged) if merged.places.is_empty() => {
-            out.push_str(&coloured(&unified_diff(
-                &format!("host/{path}"),
-                &format!("merged/{path}"),
-                &actual,
-                &merged.text,
-            )));
-        }
-        Some(merged) => {
-            out.push_str(&paint::faint(&format!("merged/{path}, with conflicts:")));
-            out.push('\n');
-            out.push_str(&printable(&merged.text));
-        }
-        None => out.push_str("  no text, or too large: it cannot be merged\n"),
-    }
+    let Some(merged) = marked(&base, &actual, &desired, labels) else {
+        out.push_str("  no text, or too large: it cannot be merged\n");
+        return out;
+    };
+    // Of a long file only what merging changes, in its surroundings: the places to look at are among it.
+    let name = if merged.places.is_empty() { "merged" } else { "with-conflicts" };
+    let diff = unified_diff(&format!("host/{path}"), &format!("{name}/{path}"), &actual, &merged.text);
+    out.push_str(&coloured(&diff));
     out
 }
 
