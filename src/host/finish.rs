@@ -123,9 +123,8 @@ pub fn look_again(
     let mut saved = Vec::new();
     for (slot, doing) in manifest.doings() {
         match doing {
-            Doing::Take { action, before } | Doing::Exchange { action, before, .. } => {
-                let known = [Some(before), None];
-                saved.extend(salvage.entry(slots, &slot, &action.path, Some(&action.pack), known)?);
+            Doing::Take { action, before, .. } | Doing::Exchange { action, before, .. } => {
+                saved.extend(salvage.entry(slots, &slot, action, [Some(before), None])?);
             }
             Doing::TakeDirectory(path) => saved.extend(salvage.directory(slots, &slot, path)?),
             Doing::MakeDirectory(..) | Doing::Create { .. } => {}

@@ -81,6 +81,8 @@ pub struct Manifest {
     pub time: Timestamp,
     /// The actions of the plan.
     pub actions: Vec<Action>,
+    /// The base recorded before, for each action: bytes that are found elsewhere.
+    pub bases: Vec<Option<Entry>>,
     /// Steps in their order.
     pub steps: Vec<Step>,
     /// Edits that the plan saves; staged whole.
@@ -171,14 +173,15 @@ impl Manifest {
 
     fn doing<'a>(&'a self, step: &'a Step) -> Option<Doing<'a>> {
         let action = |at: u32| self.actions.get(at as usize);
+        let base = |at: u32| self.bases.get(at as usize).copied().flatten();
         Some(match &step.deed {
             Deed::Take(at) => {
                 let action = action(*at)?;
-                Doing::Take { action, before: action.before? }
+                Doing::Take { action, before: action.before?, base: base(*at) }
             }
             Deed::Exchange(at) => {
                 let action = action(*at)?;
-                Doing::Exchange { action, before: action.before?, after: action.after? }
+                Doing::Exchange { action, before: action.before?, after: action.after?, base: base(*at) }
             }
             Deed::Create(at) => {
                 let action = action(*at)?;
@@ -199,6 +202,8 @@ pub enum Doing<'a> {
         action: &'a Action,
         /// What must come out.
         before: Entry,
+        /// The base recorded before.
+        base: Option<Entry>,
     },
     /// See [`Deed::TakeDirectory`].
     TakeDirectory(&'a TreePath),
@@ -212,6 +217,8 @@ pub enum Doing<'a> {
         before: Entry,
         /// What goes in.
         after: Entry,
+        /// The base recorded before.
+        base: Option<Entry>,
     },
     /// See [`Deed::Create`].
     Create {
@@ -255,6 +262,7 @@ mod tests {
                 cause: Cause::Create,
                 save: false,
             }],
+            bases: vec![None],
             steps: vec![
                 Step { slot: 1, deed: Deed::MakeDirectory(path("d"), 7) },
                 Step { slot: 0, deed: Deed::Create(0) },

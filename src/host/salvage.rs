@@ -10,6 +10,7 @@ use super::journal::Manifest;
 use super::sight::{Found, Looker};
 use super::state::failed;
 use super::{EditId, HostError, SavedEdit};
+use crate::model::plan::Action;
 use crate::model::{Content, Entry, Kind, PackName, TreePath};
 
 /// Looks at what came out and saves what is not known.
@@ -33,17 +34,17 @@ impl Salvage<'_> {
         &mut self,
         slots: &Dir,
         slot: &str,
-        path: &TreePath,
-        pack: Option<&PackName>,
+        action: &Action,
         known: [Option<Entry>; 2],
     ) -> Result<Option<EditId>, HostError> {
+        let path = &action.path;
         let reading = || failed("read what came out of", path.as_str());
         match self.looker.look(slots, slot).map_err(reading())?.found {
             Found::Entry(entry) if known.contains(&Some(entry)) => Ok(None),
             Found::Absent | Found::Special(_) | Found::Mount => Ok(None),
             Found::Entry(_) | Found::Busy => {
                 let Some((kind, bytes)) = bytes(slots, slot).map_err(reading())? else { return Ok(None) };
-                self.save(path, pack, kind, &bytes)
+                self.save(path, Some(&action.pack), kind, &bytes)
             }
             Found::Directory => Ok(self.directory(slots, slot, path)?.pop()),
         }

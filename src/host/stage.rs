@@ -172,6 +172,7 @@ impl Stager<'_> {
             generation: commit.plan.next.generation,
             time: commit.now,
             actions: commit.plan.actions.clone(),
+            bases: actions().map(|(_, action)| self.base(&action.path)).collect(),
             steps: [taken, emptied, made, put].concat(),
             saves: std::mem::take(&mut self.saves),
             prune: commit.plan.prune.clone(),
@@ -195,6 +196,10 @@ impl Stager<'_> {
         self.try_exchange()?;
         self.sync().map_err(failed("sync", ".packfleet/stage"))?;
         Ok(manifest)
+    }
+
+    fn base(&self, path: &TreePath) -> Option<Entry> {
+        self.old.and_then(|old| old.entries.get(path)).and_then(|recorded| recorded.base)
     }
 
     /// After the commit point it would be too late to learn that there is no exchange here.

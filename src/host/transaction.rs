@@ -327,3 +327,7 @@ fn refresh(ground: &Ground, state: &Dir, record: &Record) -> io::Result<()> {
     }
     new.store(state)
 }
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod tests;

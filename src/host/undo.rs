@@ -53,7 +53,7 @@ pub fn undo(
     })?;
     let owner = Owner { fleet: &next.fleet, deployment: &next.deployment, root: &live.ground.at };
     let old = read_record(state, owner)?.map(|(record, _)| record);
-    let saved = save_leftovers(live, state, slots, manifest, old.as_ref())?;
+    let saved = save_leftovers(live, state, slots, manifest)?;
     rebase(state, slots, old, &next, kept)?;
     Ok(saved)
 }
@@ -167,7 +167,6 @@ fn save_leftovers(
     state: &Dir,
     slots: &Dir,
     manifest: &Manifest,
-    old: Option<&Record>,
 ) -> Result<Vec<EditId>, HostError> {
     let Some(edits) = Edits::open(state)? else { return Ok(Vec::new()) };
     let mut salvage = Salvage {
@@ -177,17 +176,19 @@ fn save_leftovers(
         reason: "undo",
         dropped: Dropped::SavedAgain,
     };
-    let base = |path: &TreePath| old.and_then(|old| old.entries.get(path)).and_then(|known| known.base);
     let mut saved = Vec::new();
     for (slot, doing) in manifest.doings() {
         match doing {
-            Doing::Take { action, .. } => {
-                let known = [base(&action.path), None];
-                saved.extend(salvage.entry(slots, &slot, &action.path, Some(&action.pack), known)?);
+            Doing::Take { action, base, .. } => {
+                saved.extend(salvage.entry(slots, &slot, action, [base, None])?);
             }
-            Doing::Exchange { action, after, .. } | Doing::Create { action, after } => {
-                let known = [base(&action.path), Some(after)];
-                saved.extend(salvage.entry(slots, &slot, &action.path, Some(&action.pack), known)?);
+            Doing::Exchange { action, after, base, .. } => {
+                let known = [base, Some(after)];
+                saved.extend(salvage.entry(slots, &slot, action, known)?);
+            }
+            Doing::Create { action, after } => {
+                let known = [Some(after), None];
+                saved.extend(salvage.entry(slots, &slot, action, known)?);
             }
             Doing::TakeDirectory(path) => saved.extend(salvage.directory(slots, &slot, path)?),
             Doing::MakeDirectory(..) => {}

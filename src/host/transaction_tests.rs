@@ -1,0 +1,509 @@
+//! Tests of what can only be seen between the steps of a switch: edits in its midst, late writes, every
+//! prefix of it with every edit after the crash.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::super::journal::Step;
+use super::super::{BlobError, EditId};
+use super::*;
+use crate::model::plan::{Action, Cause, Plan, Purpose};
+use crate::model::record::Recorded;
+use crate::model::{Entry, Kind, TreePath};
+
+type Files = BTreeMap<String, (Kind, Vec<u8>)>;
+
+struct Store(BTreeMap<Content, Vec<u8>>);
+
+impl Blobs for Store {
+    fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError> {
+        self.0.get(&content).cloned().ok_or_else(|| BlobError { content, why: "not in the test".into() })
+    }
+}
+
+fn path(text: &str) -> TreePath {
+    TreePath::new(text).unwrap()
+}
+
+fn file(text: &str) -> (Kind, Vec<u8>) {
+    (Kind::File, text.as_bytes().to_vec())
+}
+
+/// What the tree is before: `edited` is a person's work that the plan merges, `reverted` one that it saves.
+fn old_files() -> Files {
+    let list = [
+        ("d/f", file("old")),
+        ("d/edited", file("a person's, before")),
+        ("reverted", file("a person's, too")),
+        ("gone/x", file("old")),
+        ("p", file("file")),
+        ("q/r/s", file("deep")),
+        ("q/t", file("deep")),
+        ("l", (Kind::Link, b"d/f".to_vec())),
+        ("same", file("same")),
+    ];
+    list.into_iter().map(|(name, file)| (name.to_owned(), file)).collect()
+}
+
+fn new_files() -> Files {
+    let list = [
+        ("d/f", file("new")),
+        ("d/edited", file("merged")),
+        ("reverted", file("base of reverted")),
+        ("n/m/made", (Kind::Exec, b"new".to_vec())),
+        ("p/in", file("below")),
+        ("q", file("file")),
+        ("l", file("no link")),
+        ("same", file("same")),
+    ];
+    list.into_iter().map(|(name, file)| (name.to_owned(), file)).collect()
+}
+
+fn put(root: &Path, name: &str, (kind, bytes): &(Kind, Vec<u8>)) {
+    let at = root.join(name);
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    if *kind == Kind::Link {
+        symlink(std::str::from_utf8(bytes).unwrap(), at).unwrap();
+        return;
+    }
+    fs::write(&at, bytes).unwrap();
+    let mode = if *kind == Kind::Exec { 0o755 } else { 0o644 };
+    fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn tree(root: &Path) -> Files {
+    let mut found = Files::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(at) = waiting.pop() {
+        for entry in fs::read_dir(at).unwrap() {
+            let at = entry.unwrap().path();
+            let name = at.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            if at.is_symlink() {
+                let text = fs::read_link(&at).unwrap().to_str().unwrap().as_bytes().to_vec();
+                found.insert(name, (Kind::Link, text));
+            } else if at.is_dir() {
+                if name != ".packfleet" {
+                    waiting.push(at);
+                }
+            } else {
+                let exec = at.metadata().unwrap().permissions().mode() & 0o100 != 0;
+                found.insert(name, (Kind::regular(exec), fs::read(&at).unwrap()));
+            }
+        }
+    }
+    found.remove("VERSION");
+    found.remove("sync.log");
+    found
+}
+
+fn entries(files: &Files) -> BTreeMap<TreePath, Entry> {
+    files.iter().map(|(name, (kind, bytes))| (path(name), Entry::of(*kind, bytes))).collect()
+}
+
+fn recorded(base: Entry) -> Recorded {
+    let commit = crate::model::pack::CommitId::new(&"ab".repeat(20)).unwrap();
+    Recorded { owner: "p".parse().unwrap(), base: Some(base), written: Some(base), commit: Some(commit) }
+}
+
+/// A root with [`old_files`] recorded in generation 1, and the plan to [`new_files`].
+struct Stand {
+    directory: tempfile::TempDir,
+    at: HostPath,
+    plan: Plan,
+    blobs: Store,
+}
+
+impl Stand {
+    fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let directory = directory.unwrap();
+        let at = HostPath::new(directory.path().to_str().unwrap()).unwrap();
+        let (old, new) = (old_files(), new_files());
+        for (name, file) in &old {
+            put(directory.path(), name, file);
+        }
+        let mut record = Record::empty("fleet".parse().unwrap(), "home".parse().unwrap(), at.clone());
+        record.generation = 1;
+        record.entries = entries(&old).into_iter().map(|(at, entry)| (at, recorded(entry))).collect();
+        record.entries.insert(path("d/edited"), recorded(Entry::of(Kind::File, b"base of edited")));
+        record.entries.insert(path("reverted"), recorded(Entry::of(Kind::File, b"base of reverted")));
+        record.directories = ["gone", "q/r"].map(path).into();
+        fs::create_dir(directory.path().join(".packfleet")).unwrap();
+        let state = directory.path().join(".packfleet");
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(state.join("record"), record.encode()).unwrap();
+        let (before, after) = (entries(&old), entries(&new));
+        let action = |at: &TreePath| Action {
+            path: at.clone(),
+            pack: "p".parse().unwrap(),
+            before: before.get(at).copied(),
+            after: after.get(at).copied(),
+            cause: Cause::Revert,
+            save: at.as_str() == "reverted",
+        };
+        // Deliberately not removals first: the switch has to see to that.
+        let mut actions: Vec<Action> = before.keys().chain(after.keys()).map(action).collect();
+        actions.sort_by(|a, b| a.path.cmp(&b.path));
+        actions.dedup();
+        actions.retain(|action| action.before != action.after);
+        let mut next = record.clone();
+        next.generation = 2;
+        next.entries = after.iter().map(|(at, entry)| (at.clone(), recorded(*entry))).collect();
+        next.directories = ["n", "n/m", "p"].map(path).into();
+        let plan = Plan {
+            purpose: Purpose::Sync,
+            generation: 1,
+            record: Some(record.digest()),
+            actions,
+            holds: Vec::new(),
+            prune: ["q/r", "gone"].map(path).into(),
+            next,
+            commits: true,
+        };
+        let blobs = Store(new.values().map(|(_, bytes)| (Content::of(bytes), bytes.clone())).collect());
+        Self { directory, at, plan, blobs }
+    }
+
+    fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    fn commit(&self) -> Commit<'_> {
+        Commit {
+            plan: &self.plan,
+            now: "2026-03-04T05:06:07Z".parse().unwrap(),
+            version_file: Some((path("VERSION"), b"version".to_vec())),
+            sync_log: Some((path("sync.log"), "line".into())),
+            keep_generations: 2,
+        }
+    }
+
+    fn owner(&self) -> Owner<'_> {
+        Owner { fleet: &self.plan.next.fleet, deployment: &self.plan.next.deployment, root: &self.at }
+    }
+
+    /// Past the commit point, nothing switched.
+    fn committed(&self) -> Cut {
+        let ground = Ground::open(&self.at).unwrap().unwrap();
+        let state = state_or_make(&ground).unwrap();
+        let old = read_record(&state, self.owner()).unwrap().map(|(record, _)| record);
+        let manifest = stage(&ground, &state, old.as_ref(), &self.commit(), &self.blobs).unwrap();
+        let slots = state.dir(name::STAGE).unwrap();
+        commit_point(&state, &slots).unwrap();
+        Cut { ground, state, slots, manifest }
+    }
+
+    fn settle(&self) -> Recovery {
+        let owner = self.owner();
+        let settled = recover(&self.at, owner).unwrap();
+        assert_eq!(recover(&self.at, owner).unwrap(), Recovery::Nothing);
+        for left in ["journal", "stage", "stat-cache.new"] {
+            assert!(!self.file(".packfleet").join(left).exists(), "{left} is left");
+        }
+        settled
+    }
+
+    fn record(&self) -> Record {
+        Record::decode(&fs::read(self.file(".packfleet/record")).unwrap()).unwrap()
+    }
+
+    fn saved(&self) -> Vec<(String, Vec<u8>)> {
+        let state = Dir::root(self.file(".packfleet").to_str().unwrap()).unwrap();
+        let edits = super::super::edits::Edits::open(&state).unwrap().unwrap();
+        let bytes = |id: EditId| fs::read(self.file(&format!(".packfleet/edits/{id}/content"))).unwrap();
+        edits
+            .list()
+            .unwrap()
+            .into_iter()
+            .map(|edit| (edit.path.as_str().to_owned(), bytes(edit.id)))
+            .collect()
+    }
+}
+
+struct Cut {
+    ground: Ground,
+    state: Dir,
+    slots: Dir,
+    manifest: Manifest,
+}
+
+impl Cut {
+    fn forward(&self) -> Result<(), Halt> {
+        forward(&mut Live::new(&self.ground), &self.slots, &self.manifest, Start::Fresh)
+    }
+
+    fn forward_steps(&self, count: usize) {
+        let steps: Vec<Step> = self.manifest.steps[..count].to_vec();
+        let prefix = Manifest { steps, ..self.manifest.clone() };
+        forward(&mut Live::new(&self.ground), &self.slots, &prefix, Start::Fresh).unwrap();
+    }
+
+    fn back(&self) -> Vec<EditId> {
+        let mut live = Live::new(&self.ground);
+        back(&mut live, &self.state, &self.slots, &self.manifest, Direction::Forward).unwrap()
+    }
+
+    fn end(&self) -> Vec<EditId> {
+        end(&mut Live::new(&self.ground), &self.state, &self.slots, &self.manifest).unwrap()
+    }
+}
+
+#[test]
+fn every_prefix_goes_forward() {
+    let count = Stand::new().committed().manifest.steps.len();
+    for at in 0..=count {
+        let stand = Stand::new();
+        stand.committed().forward_steps(at);
+        assert_eq!(stand.settle(), Recovery::Forward { generation: 2 }, "after {at} steps");
+        assert_eq!(tree(stand.root()), new_files(), "after {at} steps");
+        assert_eq!(stand.record(), stand.plan.next);
+        assert_eq!(stand.saved(), [("reverted".to_owned(), b"a person's, too".to_vec())]);
+        assert!(!stand.file("gone").exists());
+    }
+}
+
+#[test]
+fn every_prefix_goes_back_when_it_is_marked() {
+    let count = Stand::new().committed().manifest.steps.len();
+    for at in 0..=count {
+        let stand = Stand::new();
+        let record = stand.record();
+        let cut = stand.committed();
+        cut.forward_steps(at);
+        cut.slots.replace(slot::UNDO, &cut.state, name::JOURNAL).unwrap();
+        assert_eq!(stand.settle(), Recovery::Back { generation: 1, saved: Vec::new() }, "after {at} steps");
+        assert_eq!(tree(stand.root()), old_files(), "after {at} steps");
+        assert_eq!(stand.record(), record);
+        assert!(stand.file("gone").is_dir() && stand.file("q/r").is_dir());
+        assert!(!stand.file("n").exists() && stand.file("p").is_file());
+        assert!(!stand.file("VERSION").exists() && !stand.file("sync.log").exists());
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Edit {
+    Overwrite,
+    Delete,
+    Exec,
+    Directory,
+}
+
+impl Edit {
+    const ALL: [Self; 4] = [Self::Overwrite, Self::Delete, Self::Exec, Self::Directory];
+
+    /// Whether it could be done: some need a file that is there.
+    fn make(self, at: &Path) -> bool {
+        let there = at.symlink_metadata().is_ok_and(|meta| !meta.is_dir());
+        if !at.parent().is_some_and(Path::is_dir) || at.is_dir() && !at.is_symlink() {
+            return false;
+        }
+        match self {
+            Self::Overwrite => {
+                let _new = fs::remove_file(at);
+                fs::write(at, "a person's").is_ok()
+            }
+            Self::Delete => there && fs::remove_file(at).is_ok(),
+            Self::Exec => {
+                there
+                    && !at.is_symlink()
+                    && at.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o100 == 0)
+                    && fs::set_permissions(at, fs::Permissions::from_mode(0o711)).is_ok()
+            }
+            Self::Directory => {
+                let _new = fs::remove_file(at);
+                fs::create_dir(at).is_ok() && fs::write(at.join("theirs"), "a person's").is_ok()
+            }
+        }
+    }
+}
+
+#[test]
+fn every_prefix_with_every_edit_after_the_crash_is_old_or_new_and_loses_nothing() {
+    let count = Stand::new().committed().manifest.steps.len();
+    let (old, new) = (old_files(), new_files());
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort();
+    names.dedup();
+    for at in 0..=count {
+        for name in &names {
+            for edit in Edit::ALL {
+                let stand = Stand::new();
+                stand.committed().forward_steps(at);
+                let what = format!("{edit:?} at {name} after {at} of {count} steps");
+                if !edit.make(&stand.file(name)) {
+                    continue;
+                }
+                let settled = stand.settle();
+                let record = stand.record();
+                let back = matches!(settled, Recovery::Back { .. });
+                // Going on around an edit would give it the wrong base.
+                let as_planned = matches!(edit, Edit::Directory) && *name == "p" && !back;
+                assert!(as_planned || back == (*name != "same"), "{what}: {settled:?}");
+                assert_eq!(record.generation, if back { 1 } else { 2 }, "{what}");
+                let (mut found, saved) = (tree(stand.root()), stand.saved());
+                let holds = |bytes: &[u8]| {
+                    found.values().any(|(_, known)| known == bytes)
+                        || saved.iter().any(|(_, known)| known == bytes)
+                };
+                if !matches!(edit, Edit::Delete | Edit::Exec) {
+                    let live = if matches!(edit, Edit::Directory) {
+                        stand.file(name).join("theirs")
+                    } else {
+                        stand.file(name)
+                    };
+                    assert_eq!(fs::read(live).unwrap(), b"a person's", "{what}: {found:?}");
+                }
+                for (lost, bytes) in [("d/edited", "a person's, before"), ("reverted", "a person's, too")] {
+                    let by_hand = *name == lost && !matches!(edit, Edit::Exec);
+                    let merged = lost == "d/edited" && !back;
+                    assert!(
+                        by_hand || merged || holds(bytes.as_bytes()),
+                        "{what}: {lost} is lost: {saved:?}"
+                    );
+                }
+                // The rest is old or new as a whole. What lies above or below the edit may be in its way.
+                let near = |other: &str| {
+                    let (a, b) = (path(other), path(name));
+                    a == b || a.is_below(&b) || b.is_below(&a)
+                };
+                let mut expected = if back { old.clone() } else { new.clone() };
+                found.retain(|other, _| !near(other));
+                expected.retain(|other, _| !near(other));
+                assert_eq!(found, expected, "{what}: {settled:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_edit_before_a_step_stops_it_and_all_is_taken_back() {
+    for name in ["d/f", "gone/x", "n/m/made", "q/r/s", "p", "l", "d/edited"] {
+        for edit in [Edit::Overwrite, Edit::Exec, Edit::Delete, Edit::Directory] {
+            let stand = Stand::new();
+            let record = stand.record();
+            let cut = stand.committed();
+            if name.starts_with("n/") {
+                fs::create_dir_all(stand.file("n/m")).unwrap();
+            }
+            if !edit.make(&stand.file(name)) {
+                continue;
+            }
+            let before = tree(stand.root());
+            let halted = cut.forward();
+            assert!(matches!(halted, Err(Halt::Moved { .. })), "{name} {edit:?}: {halted:?}");
+            assert!(cut.back().is_empty(), "{name} {edit:?}");
+            assert_eq!(tree(stand.root()), before, "{name} {edit:?}");
+            assert_eq!(stand.record(), record, "{name} {edit:?}");
+            assert_eq!(stand.settle(), Recovery::Nothing);
+        }
+    }
+}
+
+#[test]
+fn an_undo_that_is_cut_short_goes_on() {
+    let count = Stand::new().committed().manifest.steps.len();
+    for edited in ["d/f", "n/m/made", "same"] {
+        for from in 0..=count {
+            let stand = Stand::new();
+            let cut = stand.committed();
+            cut.forward().unwrap();
+            fs::write(stand.file(edited), "a person's").unwrap();
+            cut.slots.replace(slot::UNDO, &cut.state, name::JOURNAL).unwrap();
+            let steps = cut.manifest.steps[from..].to_vec();
+            let suffix = Manifest { steps, ..cut.manifest.clone() };
+            undo(&mut Live::new(&cut.ground), &cut.state, &cut.slots, &suffix).unwrap();
+            let settled = stand.settle();
+            assert_eq!(settled, Recovery::Back { generation: 1, saved: Vec::new() }, "{edited} {from}");
+            let mut expected = old_files();
+            let kind = if edited == "n/m/made" { Kind::Exec } else { Kind::File };
+            expected.insert(edited.into(), (kind, b"a person's".to_vec()));
+            assert_eq!(tree(stand.root()), expected, "{edited} {from}");
+            let base = stand.record().entries[&path(edited)].base;
+            let (kind, wanted) = &new_files()[edited];
+            assert_eq!(base, Some(Entry::of(*kind, wanted)), "{edited} {from}");
+        }
+    }
+}
+
+#[test]
+fn an_undo_leaves_edits_of_what_was_new_with_the_new_base() {
+    let stand = Stand::new();
+    let cut = stand.committed();
+    cut.forward().unwrap();
+    fs::write(stand.file("d/edited"), "an edit of merged").unwrap();
+    fs::write(stand.file("n/m/made"), "an edit of made").unwrap();
+    fs::remove_file(stand.file("d/f")).unwrap();
+    let saved = cut.back();
+    assert_eq!(saved.len(), 1);
+    // What the merge was made from is no base and no longer live: it is saved.
+    assert_eq!(stand.saved(), [("d/edited".to_owned(), b"a person's, before".to_vec())]);
+    let mut expected = old_files();
+    expected.insert("d/edited".into(), file("an edit of merged"));
+    expected.insert("n/m/made".into(), (Kind::Exec, b"an edit of made".to_vec()));
+    assert_eq!(tree(stand.root()), expected);
+    let record = stand.record();
+    assert_eq!(record.generation, 1);
+    let base = |name: &str| record.entries[&path(name)].base;
+    assert_eq!(base("d/edited"), Some(Entry::of(Kind::File, b"merged")));
+    assert_eq!(base("n/m/made"), Some(Entry::of(Kind::Exec, b"new")));
+    assert_eq!(base("d/f"), Some(Entry::of(Kind::File, b"old")));
+    assert!(record.directories.contains(&path("n/m")));
+    assert_eq!(stand.settle(), Recovery::Nothing);
+}
+
+#[test]
+fn a_write_through_a_file_that_was_open_is_saved_and_stays_dropped() {
+    let stand = Stand::new();
+    let open = |name: &str| File::options().append(true).open(stand.file(name)).unwrap();
+    let (mut replaced, mut removed) = (open("d/f"), open("gone/x"));
+    let cut = stand.committed();
+    cut.forward().unwrap();
+    replaced.write_all(b", written late").unwrap();
+    removed.write_all(b", written late").unwrap();
+    let saved = cut.end();
+    assert_eq!(saved.len(), 3, "two late writes beside the planned one");
+    let late = |name: &str| (name.to_owned(), b"old, written late".to_vec());
+    assert_eq!(stand.saved()[1..], [late("gone/x"), late("d/f")]);
+
+    // Looked at again before it is pruned: what was dropped by name stays dropped.
+    let edits = super::super::edits::Edits::open(&cut.state).unwrap().unwrap();
+    edits.drop_all(&saved).unwrap();
+    replaced.write_all(b", and later").unwrap();
+    let later = Manifest { generation: 9, keep_generations: 1, ..cut.manifest.clone() };
+    super::super::generations::prune(&mut Live::new(&cut.ground).looker, &cut.state, &later);
+    assert_eq!(stand.saved(), [("d/f".to_owned(), b"old, written late, and later".to_vec())]);
+    assert_eq!(fs::read_dir(stand.file(".packfleet/generations")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_stage_without_a_journal_is_thrown_away() {
+    let stand = Stand::new();
+    let ground = Ground::open(&stand.at).unwrap().unwrap();
+    let state = state_or_make(&ground).unwrap();
+    stage(&ground, &state, None, &stand.commit(), &stand.blobs).unwrap();
+    assert!(stand.file(".packfleet/stage/manifest").exists());
+    assert_eq!(stand.settle(), Recovery::Nothing);
+    assert_eq!(tree(stand.root()), old_files());
+}
+
+#[test]
+fn another_fleet_does_not_recover_it() {
+    let stand = Stand::new();
+    fs::remove_file(stand.file(".packfleet/record")).unwrap();
+    let ground = Ground::open(&stand.at).unwrap().unwrap();
+    let state = state_or_make(&ground).unwrap();
+    stage(&ground, &state, None, &stand.commit(), &stand.blobs).unwrap();
+    commit_point(&state, &state.dir(name::STAGE).unwrap()).unwrap();
+    let other = "other".parse().unwrap();
+    let refused = recover(&stand.at, Owner { fleet: &other, ..stand.owner() });
+    assert!(matches!(refused, Err(HostError::State { .. })), "{refused:?}");
+    assert_eq!(stand.settle(), Recovery::Forward { generation: 2 });
+}
