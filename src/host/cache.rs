@@ -1,8 +1,8 @@
 //! The stat cache: digests of files that have not changed since they were read.
 //!
-//! An entry is believed when inode, ctime, mtime, size and mode are as cached, and its ctime is strictly
-//! older than the *moment*: a tick of the file system's own clock that passed before the bytes were
-//! read. Whatever was written after the moment has a ctime at or after it, so a change within one tick
+//! An entry is believed when inode, ctime, mtime, size and mode are as cached. It is cached only if its
+//! ctime is strictly older than the *moment*: a tick of the file system's own clock that passed before
+//! the bytes were read. Whatever was written after the moment has a ctime at or after it, so a change within one tick
 //! cannot hide. The cache is written at the end of a successful apply and by nothing else; a damaged
 //! one costs time and nothing more.
 
@@ -37,6 +37,7 @@ struct Known {
 /// Digests by path, with the stat under which each holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StatCache {
+    #[serde(skip)]
     moment: i64,
     // Text, not `TreePath`: what is no path is never asked for.
     known: BTreeMap<String, Known>,
@@ -61,7 +62,7 @@ impl StatCache {
             && known.mtime == stat.mtime
             && known.size == stat.size
             && known.mode == stat.mode;
-        (same && stat.ctime < self.moment).then_some(known.content)
+        same.then_some(known.content)
     }
 
     /// An empty cache for bytes that are read after `moment`.
@@ -69,7 +70,7 @@ impl StatCache {
         Self { moment, known: BTreeMap::new() }
     }
 
-    /// Notes what was read after the moment.
+    /// Notes what was read after the moment; what changed at it or since is not to be vouched for.
     pub fn insert(&mut self, path: &TreePath, stat: &Stat, content: Content) {
         if stat.ctime >= self.moment {
             return;

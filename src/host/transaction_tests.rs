@@ -434,6 +434,20 @@ fn an_undo_that_is_cut_short_goes_on() {
 }
 
 #[test]
+fn an_undo_is_marked_before_it_begins() {
+    let stand = Stand::new();
+    let cut = stand.committed();
+    cut.forward().unwrap();
+    fs::write(stand.file(".packfleet/stage/record"), "damaged").unwrap();
+    let mut live = Live::new(&cut.ground);
+    let failed = back(&mut live, &cut.state, &cut.slots, &cut.manifest, Direction::Forward);
+    assert!(failed.is_err());
+    assert_eq!(tree(stand.root()), old_files());
+    let journal = Journal::load(&cut.state, &stand.at).unwrap().unwrap();
+    assert_eq!(journal.direction, Direction::Back);
+}
+
+#[test]
 fn an_undo_leaves_edits_of_what_was_new_with_the_new_base() {
     let stand = Stand::new();
     let cut = stand.committed();
