@@ -108,7 +108,6 @@ fn keys_of_later_are_refused_and_all_others_accepted() {
         })
         .collect();
     let expected = [
-        "31 { file = \"src/config.json\", keys = [\"/port\"] }",
         "38 check",
         "39 on_change",
         "40 service",

@@ -14,6 +14,7 @@ use super::read::{At, Field, Map, exactly_one};
 use super::report::{Place, Report, fault};
 use super::scalar::Refused;
 use super::suggest::did_you_mean;
+use crate::merge::structured::Format;
 use crate::model::fleet::{Changed, Deleted, Source, Url};
 use crate::model::name::NameError;
 use crate::model::pack::{HostKeys, Install, InstallMap, Pack};
@@ -190,6 +191,11 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
 
 fn keys_of(place: &Place, raw: &RawHostKeys, report: &mut Report) -> Option<HostKeys> {
     let file = raw.file.required(place, "file", "the structured file, in the pack", report);
+    if let Some(file) = file.filter(|file| Format::of(&file.value).is_none()) {
+        let message = format!("{} is not known to have keys", quoted(file.value.as_str()));
+        let fault = fault(message, "not .json, .jsonc or .toml");
+        report.add(&file.place, fault.hint("let the host own the whole file: name it as a pattern"));
+    }
     let keys = raw.keys.required(place, "keys", "JSON pointers, as in \"/dependencies\"", report)?;
     for pointer in keys.iter().filter(|pointer| !pointer.starts_with('/')) {
         let message = format!("{} is no JSON pointer", quoted(pointer));

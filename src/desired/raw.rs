@@ -10,12 +10,12 @@ use super::problem::quoted;
 use super::read::{At, Map, Read, expected, table};
 use super::report::{Report, fault};
 use super::requirement::VersionRange;
+use super::scalar;
 use super::scalar::{
     Bytes, Clock, Count, Days, Expression, Growth, IgnorePattern, Moment, PathPattern, Percent, Period, Zone,
     from_text, refused,
 };
 use super::selector::Selector;
-use super::{not_yet, scalar};
 use crate::model::fleet::{Changed, Deleted, Mode, State};
 use crate::model::pack::{Case, Modes, TagPattern};
 use crate::model::{FleetName, OverlayName, PackName, SourceName, TreePath};
@@ -414,12 +414,7 @@ impl Read for RawOwned {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         match node.value {
             Value::Text(_) => IgnorePattern::read(node, report).map(Self::Pattern),
-            Value::Table(_) => {
-                if let Some(fault) = not_yet::refusal("a pack", "host_owns with keys") {
-                    report.add(&node.place, fault);
-                }
-                RawHostKeys::read(node, report).map(Self::Keys)
-            }
+            Value::Table(_) => RawHostKeys::read(node, report).map(Self::Keys),
             _ => expected(node, "a pattern, or { file = \"…\", keys = [\"…\"] }", report),
         }
     }

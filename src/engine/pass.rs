@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery};
-use crate::merge::text::{TextMerge, merge_text};
 use crate::model::actual::Seen;
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Conflict, Hold, HoldCause, Plan, Purpose};
@@ -13,6 +12,8 @@ use crate::plan::planner::{self, Question};
 use crate::plan::verdict::MergeAnswer;
 
 use super::contents::Contents;
+use super::host_keys;
+use super::merging;
 use super::report::{Failure, Outcome, Report, Survey};
 use super::resolve::Resolutions;
 use super::version_file;
@@ -99,7 +100,7 @@ pub fn decide(
         actual: &observation.actual,
         budget: &workspace.fleet.budget,
     };
-    let drift = question.drift();
+    let mut drift = question.drift();
     let plan = Plan {
         // Replaced below, once merges are answered; a survey needs one to find bytes with.
         purpose: Purpose::Sync,
@@ -120,13 +121,15 @@ pub fn decide(
         merged: BTreeMap::new(),
         resolved,
     };
+    survey.merged = host_keys::adapt(&mut drift, &Contents::new(workspace, host, &survey, NOTHING), host);
+    survey.drift = drift.clone();
     let asks = planner::asks(&drift, observation.record.as_ref());
     let (answers, merged) = merge_all(&Contents::new(workspace, host, &survey, NOTHING), host, &asks);
     let mut plan = planner::plan(&question, &drift, &answers);
     if let Some(hold) = reserved(workspace, &observation, &plan) {
         plan = halt(plan, hold, &question.known());
     }
-    survey.merged = merged;
+    survey.merged.extend(merged);
     survey.plan = plan;
     survey
 }
@@ -141,18 +144,11 @@ pub(crate) fn merge_all(
     let mut merged = BTreeMap::new();
     for (path, (base, actual, desired)) in asks {
         let answer = match (contents.find(*base), host.read(path, *actual), contents.find(*desired)) {
-            (Ok(base), Ok(actual), Ok(desired)) => match merge_text(&base, &actual, &desired) {
-                TextMerge::Clean(bytes) => {
-                    let content = Content::of(&bytes);
-                    merged.insert(content, bytes);
-                    MergeAnswer::Clean(content)
-                }
-                TextMerge::Conflict { line, places } => {
-                    MergeAnswer::Conflict(Conflict::Text { line, places })
-                }
-                TextMerge::Binary => MergeAnswer::Conflict(Conflict::Binary),
-                TextMerge::TooLarge => MergeAnswer::Conflict(Conflict::TooLarge),
-            },
+            (Ok(base), Ok(actual), Ok(desired)) => {
+                let (answer, bytes) = merging::merge(path, &base, &actual, &desired);
+                merged.extend(bytes.map(|bytes| (Content::of(&bytes), bytes)));
+                answer
+            }
             _ => MergeAnswer::Conflict(Conflict::NoBase),
         };
         answers.insert(path.clone(), answer);

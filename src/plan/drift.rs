@@ -35,12 +35,28 @@ pub struct Judged {
     pub edits: Edits,
     /// Whether the exec bit counts.
     pub modes: Modes,
+    /// Base and desired as they are to be compared and written here, where keys of a structured file are
+    /// the host's.
+    pub adapted: Option<Adapted>,
+}
+
+/// A structured file of which some keys are the host's: what the pack says, with the host's values of these
+/// keys, and in the host's own spelling where it says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adapted {
+    /// The base, adapted; `None` where there is none.
+    pub base: Option<Entry>,
+    /// Desired, adapted.
+    pub desired: Entry,
 }
 
 impl Judged {
     /// The base, if there is one.
     pub fn base(&self) -> Option<Entry> {
-        self.recorded.as_ref().and_then(|recorded| recorded.base)
+        match self.adapted {
+            Some(adapted) => adapted.base,
+            None => self.recorded.as_ref().and_then(|recorded| recorded.base),
+        }
     }
 
     /// What lies there, if that is a file or link.
@@ -53,7 +69,10 @@ impl Judged {
 
     /// What should lie there.
     pub fn desired_entry(&self) -> Option<Entry> {
-        self.desired.as_ref().map(|desired| desired.entry)
+        match self.adapted {
+            Some(adapted) => Some(adapted.desired),
+            None => self.desired.as_ref().map(|desired| desired.entry),
+        }
     }
 
     /// What is in the way, if that is neither file nor link.
@@ -88,6 +107,14 @@ pub struct Drift {
 }
 
 impl Drift {
+    /// Judges a path again, with the host's keys in base and desired.
+    pub fn adapt(&mut self, path: &TreePath, adapted: Adapted) {
+        if let Some(judged) = self.paths.get_mut(path).filter(|j| j.standing != Standing::HostOwned) {
+            judged.adapted = Some(adapted);
+            judged.standing = stand(judged);
+        }
+    }
+
     /// Paths that are not in sync, host-owned ones apart.
     pub fn drifted(&self) -> impl Iterator<Item = (&TreePath, &Judged)> {
         self.paths
@@ -159,6 +186,7 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
             standing: Standing::HostOwned,
             edits,
             modes,
+            adapted: None,
         };
         clear_way(path, &mut judged, record, &owners, actual);
         if !host_owned {

@@ -82,7 +82,8 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
     let decided = known.is_some_and(|record| record.decisions.contains_key(path))
         && !survey.plan.next.decisions.contains_key(path);
     // What the next record says, if it moves on; in a held pack nothing does.
-    let settles = survey.plan.next.entries.get(path).map(|entry| entry.base) == Some(judged.desired_entry());
+    let settles = survey.plan.next.entries.get(path).map(|entry| entry.base)
+        == Some(judged.desired.as_ref().map(|desired| desired.entry));
     match judged.standing {
         Standing::Edited if judged.obstacle().is_some() => {
             Some(Line::new('E', path, format!("{}: left alone", super::words::obstacle(judged))))
