@@ -150,10 +150,14 @@ stories! {
     exit_codes
     first_contact
     goodbye
+    host_keys
+    lock
+    majors
     order
     problems
     revert
     rollback
+    signatures
     upgrade
 }
 

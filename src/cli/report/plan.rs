@@ -230,6 +230,9 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
         ));
     }
     out.push_str(&packs(workspace, survey, hints, show.length, who));
+    if survey.plan.commits && survey.plan.actions.is_empty() {
+        out.push_str("  no file changes; only the record does\n");
+    }
     if show.diffs == Diffs::Shown {
         out.push_str(
             &bytes::with(workspace, survey, |bytes| diffs::of_plan(survey, bytes)).unwrap_or_default(),

@@ -124,7 +124,8 @@ pub fn holds(holds: &[Hold]) -> String {
     }
     let kinds = kinds.into_iter().map(|(word, number)| match word {
         "conflict" => count(number, word),
-        "version" | "source" => format!("{word} of {}", count(number, "pack")),
+        "version" | "source" | "signature" => format!("{word} of {}", count(number, "pack")),
+        "major" => format!("new major version of {}", count(number, "pack")),
         "budget" => format!("{} over budget", count(number, "pack")),
         "requires" | "tied" => format!("{} behind a held one", count(number, "pack")),
         "rejected" => format!("{} rejected", count(number, "pack")),
