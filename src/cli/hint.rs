@@ -103,6 +103,12 @@ impl Hints {
                 shown(to),
                 self.file()
             ),
+            HoldCause::Overlays { conflicts, to } => {
+                let mut names: Vec<&str> = conflicts.iter().map(|one| one.overlay.as_str()).collect();
+                names.dedup();
+                let rebase = |name: &&str| self.command(&["overlay", "rebase", name, "--to", to.as_str()]);
+                format!("{}, then {again}", names.iter().map(rebase).collect::<Vec<_>>().join(", "))
+            }
             HoldCause::Signature(_) => format!(
                 "have it signed by a listed key, or list the key in signed_by's file; then {}",
                 self.command(&["plan", name])

@@ -7,7 +7,7 @@
 //! exit_code    what the command exits with
 //! deployments  one object each:
 //!   deployment, root, selected, outcome, generation, committed, interrupted, plan (the id)
-//!   packs      pack, installed, wanted, commit, tree
+//!   packs      pack, installed, wanted, commit, tree, notes (overlay, path, text: of its overlays)
 //!   actions    path, pack, cause, before, after (kind and content, or null), save
 //!   edits      path, pack, standing
 //!   holds      pack, path, cause, text, next
@@ -28,6 +28,7 @@ use super::exit::Exit;
 use super::hint::Hints;
 use super::printer::shown;
 use super::report::words;
+use crate::desired::finding::Finding;
 use crate::engine::orphans::Orphan;
 use crate::engine::report::cause_word;
 use crate::engine::{Report, Survey, Workspace};
@@ -150,8 +151,11 @@ fn packs(survey: &Survey) -> Vec<Value> {
             .get(name)
             .and_then(|drift| drift.wanted.as_ref())
             .map(|wanted| &wanted.recorded.pin);
+        let resolved = survey.resolved.iter().filter(|resolved| &resolved.pack == name);
+        let notes: Vec<Value> = resolved.flat_map(|resolved| &resolved.notes).map(finding).collect();
         json!({
             "pack": name,
+            "notes": notes,
             "installed": survey.installed(name),
             "wanted": survey.wanted(name),
             "commit": pin.and_then(|pin| pin.commit.as_ref()),
@@ -159,6 +163,11 @@ fn packs(survey: &Survey) -> Vec<Value> {
         })
     };
     survey.drift.packs.keys().map(one).collect()
+}
+
+/// What was found about a path of an overlay.
+fn finding(finding: &Finding) -> Value {
+    json!({ "overlay": finding.overlay, "path": finding.path, "text": shown(&finding.text()) })
 }
 
 fn drifted(survey: &Survey) -> Vec<Value> {

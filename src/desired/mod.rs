@@ -2,8 +2,11 @@
 
 pub mod changelog;
 pub mod choose;
+pub mod finding;
 pub mod fleet_file;
+pub mod lay;
 pub mod lock;
+pub mod manifest;
 pub mod overlay;
 pub mod problem;
 pub mod render;
@@ -26,3 +29,4 @@ mod requirement;
 mod scalar;
 mod suggest;
 mod validate;
+mod way;

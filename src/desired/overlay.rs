@@ -1,38 +1,27 @@
 //! Overlays: customizations of one pack, declared in the fleet repository.
 //!
-//! An overlay is the directory `overlays/NAME/`: `overlay.toml` says for which pack it is and what to leave
-//! out; every other file replaces or adds the path it lies at, in the pack's coordinates, exec bit and
-//! links included. The caller reads the directory; here it becomes an [`Overlay`] or is refused.
-//! Deliberately absent for now: patches and merges of keys, whose file names are refused in [`not_yet`].
+//! An overlay is the directory `overlays/NAME/`. Every file in it speaks of one path, in the pack's
+//! coordinates, and its name says how:
+//!
+//! ```text
+//! overlay.toml             for which pack, what to leave out, what it was written against
+//! PATH                     replaces or adds PATH, exec bit and links included
+//! PATH.patch               a unified diff that changes PATH
+//! PATH.merge.json, .toml   keys that are merged into PATH
+//! ….conflict               what `overlay rebase` could not carry over: a person's to finish
+//! ```
+//! A pack's own file with such a name is put by naming it in `verbatim` of overlay.toml. The caller reads the
+//! directory; here it becomes an [`Overlay`] or is refused. Deliberately absent: what it comes to on a version.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+pub use super::manifest::{Base, MANIFEST, Manifest};
+use crate::merge::patch::{Patch, PatchError};
+use crate::merge::structured::{Format, StructuredError, merge_keys};
+use crate::model::{Kind, OverlayName, PathError, TreePath};
 
-use crate::model::{Kind, OverlayName, PackName, PathError, TreeDigest, TreePath};
-
-/// The file that describes an overlay, at its top.
-pub const MANIFEST: &str = "overlay.toml";
-
-/// What `overlay.toml` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
-    /// The pack that it customizes.
-    pub pack: PackName,
-    /// Files and directories of the pack to leave out.
-    pub remove: Vec<TreePath>,
-    /// What it was written against.
-    pub base: Option<Base>,
-}
-
-/// What an overlay was written against.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
-    /// A version label or commit.
-    pub version: String,
-    /// The digest of the pack's tree.
-    pub tree: TreeDigest,
-}
+/// What is put behind the name of a change that a person must finish.
+const CONFLICT: &str = ".conflict";
 
 /// A customization of one pack, in the pack's coordinates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +32,52 @@ pub struct Overlay {
     pub manifest: Manifest,
     /// Files and links that replace or add.
     pub files: BTreeMap<TreePath, (Kind, Vec<u8>)>,
+    /// Changes of files line by line. Where there is one, there is a base.
+    pub patches: BTreeMap<TreePath, Patch>,
+    /// Changes of files by key.
+    pub merges: BTreeMap<TreePath, (Format, String)>,
+    /// What a person must finish, by the path that it is for.
+    pub unfinished: BTreeMap<TreePath, (Change, Vec<u8>)>,
+}
+
+/// How a file of an overlay changes a file of the pack, rather than replacing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Line by line.
+    Patch,
+    /// By key.
+    Merge(Format),
+}
+
+impl Change {
+    const ALL: [Self; 3] = [Self::Patch, Self::Merge(Format::Json), Self::Merge(Format::Toml)];
+
+    /// What stands behind the path in the name of the overlay's file.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Patch => ".patch",
+            Self::Merge(Format::Json) => ".merge.json",
+            Self::Merge(Format::Toml) => ".merge.toml",
+        }
+    }
+
+    /// The overlay's file for a path; fails when its name would be too long.
+    pub fn file(self, path: &TreePath) -> Result<TreePath, PathError> {
+        TreePath::new(&format!("{path}{}", self.suffix()))
+    }
+
+    /// The file for a person to finish it in.
+    pub fn conflict(self, path: &TreePath) -> Result<TreePath, PathError> {
+        TreePath::new(&format!("{path}{}{CONFLICT}", self.suffix()))
+    }
+
+    /// The path that a file of an overlay changes, and how; `None` for one that stands for itself.
+    fn of(file: &str) -> Option<(TreePath, Self)> {
+        Self::ALL.into_iter().find_map(|change| {
+            let path = TreePath::new(file.strip_suffix(change.suffix())?).ok()?;
+            Some((path, change))
+        })
+    }
 }
 
 /// A directory that is no overlay.
@@ -70,36 +105,73 @@ pub enum OverlayError {
         /// What is wrong.
         why: String,
     },
-    /// A path to remove that is no path of a pack.
-    #[error("overlay.toml: remove: {0}")]
-    Path(PathError),
+    /// A path that is none.
+    #[error("overlay.toml: {key}: {error}")]
+    Path {
+        /// `remove` or `verbatim`.
+        key: &'static str,
+        /// Why.
+        error: PathError,
+    },
+    /// A file to put as it is that the overlay does not have.
+    #[error("overlay.toml: verbatim names {0:?}, and the overlay has no such file")]
+    NothingVerbatim(TreePath),
     /// A link whose text is not UTF-8.
     #[error("the text of the symbolic link {0:?} is not UTF-8")]
     Link(TreePath),
-    /// A kind of file that has a meaning which is not built yet.
-    #[error("{path:?} is {what}, which is not yet supported; put the whole file instead")]
-    NotYet {
-        /// The file.
-        path: TreePath,
-        /// What it would be.
-        what: &'static str,
+    /// A patch or merge that is a link.
+    #[error("{0:?} is a symbolic link; if the pack is to get a file of this name, list it in `verbatim`")]
+    LinkedChange(TreePath),
+    /// A patch without a base.
+    #[error(
+        "{file:?} is a patch, and overlay.toml does not say what it was made against: without its base a patch \
+         can land in the wrong place. Add base = {{ version = \"…\", tree = \"…\" }}; `packfleet overlay new` \
+         writes it, `packfleet hash DIR` prints a tree's digest. If the pack is to get a file of this name, list it \
+         in `verbatim`"
+    )]
+    NoBase {
+        /// The patch.
+        file: TreePath,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawManifest {
-    pack: String,
-    #[serde(default)]
-    remove: Vec<String>,
-    base: Option<RawBase>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBase {
-    version: String,
-    tree: String,
+    /// A patch that is none.
+    #[error("{file:?}: {error}")]
+    Patch {
+        /// The patch.
+        file: TreePath,
+        /// Why.
+        error: PatchError,
+    },
+    /// Keys that are none.
+    #[error("{file:?}: {error}")]
+    Keys {
+        /// The file with the keys.
+        file: TreePath,
+        /// Why.
+        error: StructuredError,
+    },
+    /// Keys that are not UTF-8.
+    #[error("{0:?} is not UTF-8")]
+    NoUtf8(TreePath),
+    /// Keys of one format for a file of another.
+    #[error("{file:?} merges {is} into a file that is {wanted} by its name")]
+    Format {
+        /// The file with the keys.
+        file: TreePath,
+        /// The format of the keys.
+        is: Format,
+        /// The format of the file.
+        wanted: Format,
+    },
+    /// One path, spoken of twice.
+    #[error("{path:?} is spoken of twice: by {first} and by {second}; one overlay does one thing to a path")]
+    Twice {
+        /// The pack's path.
+        path: TreePath,
+        /// One of them.
+        first: String,
+        /// The other one.
+        second: String,
+    },
 }
 
 impl Overlay {
@@ -115,119 +187,91 @@ impl Overlay {
                 Manifest::parse(std::str::from_utf8(&bytes).map_err(|_| OverlayError::NoText)?)?
             }
         };
-        for (path, (kind, bytes)) in &files {
-            if let Some(what) = not_yet(path) {
-                return Err(OverlayError::NotYet { path: path.clone(), what });
-            }
-            if *kind == Kind::Link && std::str::from_utf8(bytes).is_err() {
-                return Err(OverlayError::Link(path.clone()));
+        if let Some(path) = manifest.verbatim.iter().find(|path| !files.contains_key(*path)) {
+            return Err(OverlayError::NothingVerbatim(path.clone()));
+        }
+        let mut overlay = Self {
+            name,
+            manifest,
+            files: BTreeMap::new(),
+            patches: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
+        };
+        let mut spoken: BTreeMap<TreePath, TreePath> = BTreeMap::new();
+        for (file, (kind, bytes)) in files {
+            let about = overlay.take(&file, kind, bytes)?;
+            if let Some(first) = spoken.insert(about.clone(), file.clone()) {
+                let (first, second) = (format!("{first:?}"), format!("{file:?}"));
+                return Err(OverlayError::Twice { path: about, first, second });
             }
         }
-        Ok(Self { name, manifest, files })
+        let changed = overlay.patches.keys().chain(overlay.merges.keys());
+        for path in changed {
+            let gone = overlay.manifest.remove.iter().find(|gone| path == *gone || path.is_below(gone));
+            if let Some(gone) = gone {
+                let (first, second) =
+                    (format!("remove = [{:?}]", gone.as_str()), format!("{:?}", spoken[path]));
+                return Err(OverlayError::Twice { path: path.clone(), first, second });
+            }
+        }
+        Ok(overlay)
+    }
+
+    /// Takes one file for what its name means, and gives the path that it is about.
+    fn take(&mut self, file: &TreePath, kind: Kind, bytes: Vec<u8>) -> Result<TreePath, OverlayError> {
+        let verbatim = self.manifest.verbatim.contains(file);
+        let unfinished = file.as_str().strip_suffix(CONFLICT).and_then(Change::of);
+        let (path, change, finished) = match (Change::of(file.as_str()), unfinished) {
+            (Some((path, change)), _) if !verbatim => (path, change, true),
+            (_, Some((path, change))) if !verbatim => (path, change, false),
+            _ => {
+                if kind == Kind::Link && std::str::from_utf8(&bytes).is_err() {
+                    return Err(OverlayError::Link(file.clone()));
+                }
+                self.files.insert(file.clone(), (kind, bytes));
+                return Ok(file.clone());
+            }
+        };
+        if kind == Kind::Link {
+            return Err(OverlayError::LinkedChange(file.clone()));
+        }
+        if change == Change::Patch && self.manifest.base.is_none() {
+            return Err(OverlayError::NoBase { file: file.clone() });
+        }
+        match change {
+            _ if !finished => {
+                self.unfinished.insert(path.clone(), (change, bytes));
+            }
+            Change::Patch => {
+                let patch = Patch::parse(&path, &bytes)
+                    .map_err(|error| OverlayError::Patch { file: file.clone(), error })?;
+                self.patches.insert(path.clone(), patch);
+            }
+            Change::Merge(format) => {
+                let keys = keys(file, &path, format, bytes)?;
+                self.merges.insert(path.clone(), (format, keys));
+            }
+        }
+        Ok(path)
     }
 }
 
-impl Manifest {
-    /// Parses the text of an `overlay.toml`.
-    pub fn parse(text: &str) -> Result<Self, OverlayError> {
-        let raw: RawManifest = toml::from_str(text).map_err(|error| OverlayError::Syntax {
-            line: error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count()),
-            why: error.message().to_owned(),
-        })?;
-        let value = |key, why: String| OverlayError::Value { key, why };
-        let pack = PackName::new(&raw.pack).map_err(|error| value("pack", error.to_string()))?;
-        let remove = raw.remove.iter().map(|path| TreePath::new(path)).collect::<Result<_, _>>();
-        let base = raw.base.map(|base| {
-            let tree = base.tree.parse().map_err(|_| {
-                value("base.tree", format!("{:?} is no digest: 64 hexadecimal digits are needed", base.tree))
-            })?;
-            Ok(Base { version: base.version, tree })
-        });
-        Ok(Self { pack, remove: remove.map_err(OverlayError::Path)?, base: base.transpose()? })
+/// The keys of a merge, checked: they must be mergeable into something.
+fn keys(file: &TreePath, path: &TreePath, format: Format, bytes: Vec<u8>) -> Result<String, OverlayError> {
+    if let Some(wanted) = Format::of(path).filter(|wanted| *wanted != format) {
+        return Err(OverlayError::Format { file: file.clone(), is: format, wanted });
     }
-}
-
-/// Files whose names have a meaning of their own that is not built yet.
-fn not_yet(path: &TreePath) -> Option<&'static str> {
-    let name = path.file_name();
-    if name.ends_with(".patch") {
-        Some("a patch")
-    } else if name.ends_with(".merge.json") || name.ends_with(".merge.toml") {
-        Some("a merge of keys")
-    } else {
-        None
-    }
+    let text = String::from_utf8(bytes).map_err(|_| OverlayError::NoUtf8(file.clone()))?;
+    let nothing = match format {
+        Format::Json => "{}",
+        Format::Toml => "",
+    };
+    merge_keys(format, nothing, &text)
+        .map_err(|error| OverlayError::Keys { file: file.clone(), error })
+        .map(|_| text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type File<'a> = (&'a str, Kind, &'a [u8]);
-
-    fn overlay(files: &[File<'_>]) -> Result<Overlay, String> {
-        let path = |text: &str| TreePath::new(text).unwrap();
-        let files = files.iter().map(|(at, kind, bytes)| (path(at), (*kind, bytes.to_vec()))).collect();
-        Overlay::new("prod".parse().unwrap(), files).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_overlay() {
-        let manifest = format!(
-            "pack = \"slack\"\nremove = [\"a\", \"b/c\"]\nbase = {{ version = \"1.2.0\", tree = \"{}\" }}\n",
-            "0f".repeat(32)
-        );
-        let made = overlay(&[
-            ("overlay.toml", Kind::File, manifest.as_bytes()),
-            ("src/run", Kind::Exec, b"x"),
-            ("sub/overlay.toml", Kind::File, b"a pack's own file"),
-        ])
-        .unwrap();
-        assert_eq!(made.manifest.pack.as_str(), "slack");
-        assert_eq!(made.manifest.remove, [TreePath::new("a").unwrap(), TreePath::new("b/c").unwrap()]);
-        assert_eq!(made.manifest.base.unwrap().version, "1.2.0");
-        assert_eq!(
-            made.files.keys().map(TreePath::as_str).collect::<Vec<_>>(),
-            ["src/run", "sub/overlay.toml"]
-        );
-        let short = overlay(&[("overlay.toml", Kind::File, b"pack = \"slack\"")]).unwrap();
-        assert_eq!((short.manifest.remove.len(), short.manifest.base), (0, None));
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let good: File<'_> = ("overlay.toml", Kind::File, b"pack = \"slack\"");
-        let manifest =
-            |text: &'static str| -> [File<'static>; 1] { [("overlay.toml", Kind::File, text.as_bytes())] };
-        let cases: [(&[File<'_>], &str); 15] = [
-            (&[], "there is no overlay.toml in it"),
-            (&[("overlay.toml", Kind::Link, b"x")], "overlay.toml is no text file"),
-            (&[("overlay.toml", Kind::File, b"\xff")], "overlay.toml is no text file"),
-            (
-                &manifest("pack = \"slack\"\n\nremoves = []\n"),
-                "overlay.toml, line 3: unknown field `removes`",
-            ),
-            (&manifest("remove = []\n"), "missing field `pack`"),
-            (&manifest("pack = \"slack\"\nremove = [1]\n"), "overlay.toml, line 2: "),
-            (&manifest("pack = \n"), "overlay.toml, line 1: "),
-            (&manifest("pack = \"-x\"\n"), "overlay.toml: pack "),
-            (&manifest("pack = \"slack\"\nremove = [\"../x\"]\n"), "overlay.toml: remove: \"../x\""),
-            (&manifest("pack = \"slack\"\nbase = { version = \"1\" }\n"), "missing field `tree`"),
-            (
-                &manifest("pack = \"slack\"\nbase = { version = \"1\", tree = \"12\" }\n"),
-                "base.tree \"12\" is no digest",
-            ),
-            (&[good, ("src/x.ts.patch", Kind::File, b"")], "\"src/x.ts.patch\" is a patch, which is not yet"),
-            (
-                &[good, ("x.merge.json", Kind::File, b"")],
-                "\"x.merge.json\" is a merge of keys, which is not yet",
-            ),
-            (&[good, ("x.merge.toml", Kind::File, b"")], "a merge of keys, which is not yet"),
-            (&[good, ("link", Kind::Link, b"\xff")], "the symbolic link \"link\" is not UTF-8"),
-        ];
-        for (files, expected) in cases {
-            let error = overlay(files).unwrap_err();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-}
+#[path = "overlay_tests.rs"]
+mod tests;

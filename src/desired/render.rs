@@ -1,21 +1,23 @@
 //! From a pack's tree and overlays to what one deployment should hold.
 //!
 //! ```text
-//! pack tree ─► overlays in order (remove, then files) ─► install map ─► modes, host_owns ─► Rendered
+//! pack tree ─► overlays in order (lay.rs) ─► install map ─► modes, host_owns ─► Rendered
 //! ```
 //! The result is checked in the coordinates of the root, where paths of different corners of a pack meet:
 //! no two on one path, none beneath a file or link, none that differ in letter case only, and no link that
 //! leads out of the pack's targets. Equal input gives equal output, whatever the order of the tree.
-//! Deliberately absent: bytes of the pack, which nothing here needs, and any other pack.
+//! Bytes of the pack are asked for only where an overlay changes a file in part. Deliberately absent: any other
+//! pack, and where a base's tree comes from.
 
 use std::collections::BTreeMap;
 
-use super::overlay::Overlay;
+use super::finding::Finding;
+use super::lay::{Bytes, Item, Items, Layer, lay, plain};
 use crate::model::desired::DesiredEntry;
 use crate::model::host_owned::HostOwned;
-use crate::model::pack::{CommitId, InstallMap, Modes, Pack, PackEntry};
+use crate::model::pack::{CommitId, InstallMap, Modes, Pack, PackEntry, PackTree};
 use crate::model::shape::{self, Shape, ShapeError};
-use crate::model::{Content, Entry, Kind, OverlayName, PackName, Tree, TreeDigest, TreePath};
+use crate::model::{Content, Kind, OverlayName, PackName, TreeDigest, TreePath};
 
 /// One pack, rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Rendered {
     pub overlay_bytes: BTreeMap<Content, Vec<u8>>,
     /// Digest of the pack's tree before overlays, in the pack's coordinates.
     pub tree: TreeDigest,
+    /// What is worth knowing of the overlays; no conflict is among it.
+    pub notes: Vec<Finding>,
 }
 
 /// Why a pack cannot be rendered: a version hold.
@@ -42,6 +46,51 @@ pub enum RenderError {
         /// The pack that it is for.
         pack: PackName,
     },
+    /// An overlay that a person must finish first.
+    #[error(
+        "overlay {overlay}: {path:?} is not finished: edit its .conflict file, then \
+         `packfleet overlay rebase {overlay} --finish`"
+    )]
+    Unfinished {
+        /// The overlay.
+        overlay: OverlayName,
+        /// The path, in the pack's coordinates.
+        path: TreePath,
+    },
+    /// The tree of an overlay's base is not at hand.
+    #[error("overlay {overlay}: its base {version} is not to be found")]
+    NoBase {
+        /// The overlay.
+        overlay: OverlayName,
+        /// As it names it.
+        version: String,
+    },
+    /// The tree at an overlay's base is not the one that it was written against.
+    #[error(
+        "overlay {overlay}: its base {version} is another tree than when it was written: {found}, and overlay.toml \
+         says {named}"
+    )]
+    OtherBase {
+        /// The overlay.
+        overlay: OverlayName,
+        /// As it names it.
+        version: String,
+        /// The digest that it names.
+        named: TreeDigest,
+        /// The digest of what is there.
+        found: TreeDigest,
+    },
+    /// Bytes of the pack that are not to be had: the source's trouble.
+    #[error("{path:?} cannot be read: {why}")]
+    Unreadable {
+        /// The path, in the pack's coordinates.
+        path: TreePath,
+        /// What the source said.
+        why: String,
+    },
+    /// Overlays do not carry over to this version: all that was found, notes included.
+    #[error("{}", conflicts(.0))]
+    Conflicts(Vec<Finding>),
     /// An overlay removes what is not there.
     #[error("overlay {overlay} removes {path:?}, which is not in the pack")]
     NothingToRemove {
@@ -81,53 +130,55 @@ pub enum RenderError {
     Nothing,
 }
 
-/// An entry on its way.
-struct Item<'a> {
-    entry: Entry,
-    link: Option<&'a str>,
-    /// The bytes, if an overlay gave them.
-    overlay: Option<(&'a OverlayName, &'a [u8])>,
+/// All conflicts in one line.
+fn conflicts(findings: &[Finding]) -> String {
+    let conflicts = findings.iter().filter(|finding| finding.is_conflict());
+    conflicts.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Renders a pack's tree, found in `commit` (`None` for a plain directory), with overlays in order.
+/// Renders a pack's tree, found in `commit` (`None` for a plain directory), with overlays in order. `bytes`
+/// gives what lies in the trees of the pack and of the bases.
 ///
-/// Assumes that the tree obeys the rules of its source, each path once.
+/// Assumes that the trees obey the rules of their source, each path once.
 pub fn render(
     pack: &Pack,
     tree: &[PackEntry],
     commit: Option<&CommitId>,
-    overlays: &[Overlay],
+    overlays: &[Layer<'_>],
+    bytes: &Bytes<'_>,
 ) -> Result<Rendered, RenderError> {
-    let own = |entry: &PackEntry| Entry { kind: entry.kind, content: entry.content };
-    let digest = Tree(tree.iter().map(|entry| (entry.path.clone(), own(entry))).collect()).digest();
-    let mut items: BTreeMap<&TreePath, Item<'_>> = tree
-        .iter()
-        .map(|entry| (&entry.path, Item { entry: own(entry), link: entry.link.as_deref(), overlay: None }))
-        .collect();
-    let missing_key = |items: &BTreeMap<&TreePath, Item<'_>>| {
+    let digest = PackTree::digest_of(tree);
+    let mut items = plain(tree);
+    let missing_key = |items: &Items<'_>| {
         let keys = pack.install.0.iter().filter_map(|line| line.from.as_ref());
         keys.filter(|key| !holds(items, key)).cloned().collect::<Vec<_>>()
     };
     let missing_before = missing_key(&items);
+    let mut notes = Vec::new();
     for overlay in overlays {
-        lay(pack, overlay, &mut items)?;
+        lay(pack, *overlay, tree, bytes, &mut items, &mut notes)?;
+    }
+    if notes.iter().any(Finding::is_conflict) {
+        return Err(RenderError::Conflicts(notes));
     }
     // A key may be there in the pack alone (an overlay empties it) or by an overlay alone.
     if let Some(key) = missing_key(&items).into_iter().find(|key| missing_before.contains(key)) {
         return Err(RenderError::MissingKey(key));
     }
     let placed = place(pack, items)?;
-    let shapes =
-        placed.iter().map(|(path, (_, item))| (path, Shape { kind: item.entry.kind, link: item.link }));
+    let shapes = placed
+        .iter()
+        .map(|(path, (_, item))| (path, Shape { kind: item.entry.kind, link: item.link.as_deref() }));
     shape::check(shapes, pack.case, |place| installed(&pack.install, place)).map_err(RenderError::Shape)?;
 
     let owned = HostOwned::new(&pack.install, &pack.host_owns);
-    let mut rendered = Rendered { entries: BTreeMap::new(), overlay_bytes: BTreeMap::new(), tree: digest };
+    let mut rendered =
+        Rendered { entries: BTreeMap::new(), overlay_bytes: BTreeMap::new(), tree: digest, notes };
     for (path, (_, item)) in placed {
-        if let Some((_, bytes)) = item.overlay {
-            rendered.overlay_bytes.insert(item.entry.content, bytes.to_vec());
-        }
         let commit = if item.overlay.is_some() { None } else { commit.cloned() };
+        if let Some((_, bytes)) = item.overlay {
+            rendered.overlay_bytes.insert(item.entry.content, bytes.into_owned());
+        }
         let desired = DesiredEntry { entry: item.entry, host_owned: owned.owns(&path), commit };
         rendered.entries.insert(path, desired);
     }
@@ -135,43 +186,14 @@ pub fn render(
 }
 
 /// Whether something lies at or below a path.
-fn holds(items: &BTreeMap<&TreePath, Item<'_>>, path: &TreePath) -> bool {
+fn holds(items: &Items<'_>, path: &TreePath) -> bool {
     items.contains_key(path) || items.keys().any(|at| at.is_below(path))
-}
-
-/// Applies one overlay.
-fn lay<'a>(
-    pack: &Pack,
-    overlay: &'a Overlay,
-    items: &mut BTreeMap<&'a TreePath, Item<'a>>,
-) -> Result<(), RenderError> {
-    let name = &overlay.name;
-    if overlay.manifest.pack != pack.name {
-        let pack = overlay.manifest.pack.clone();
-        return Err(RenderError::OtherPack { overlay: name.clone(), pack });
-    }
-    for path in &overlay.manifest.remove {
-        let before = items.len();
-        items.retain(|at, _| *at != path && !at.is_below(path));
-        if items.len() == before {
-            return Err(RenderError::NothingToRemove { overlay: name.clone(), path: path.clone() });
-        }
-    }
-    for (path, (kind, bytes)) in &overlay.files {
-        if pack.install.rule(path).is_none() {
-            return Err(RenderError::MapsNowhere { overlay: name.clone(), path: path.clone() });
-        }
-        // An overlay with a link whose text is not UTF-8 was refused when it was made.
-        let link = (*kind == Kind::Link).then(|| std::str::from_utf8(bytes).unwrap_or_default());
-        items.insert(path, Item { entry: Entry::of(*kind, bytes), link, overlay: Some((name, bytes)) });
-    }
-    Ok(())
 }
 
 type Placed<'a> = BTreeMap<TreePath, (&'a TreePath, Item<'a>)>;
 
 /// Puts everything that the install map covers in its place.
-fn place<'a>(pack: &Pack, items: BTreeMap<&'a TreePath, Item<'a>>) -> Result<Placed<'a>, RenderError> {
+fn place<'a>(pack: &Pack, items: Items<'a>) -> Result<Placed<'a>, RenderError> {
     let mut placed = Placed::new();
     for (path, mut item) in items {
         if pack.install.rule(path).is_none() {

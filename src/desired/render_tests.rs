@@ -3,10 +3,22 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::desired::overlay::Manifest;
+use crate::desired::overlay::{Manifest, Overlay};
 use crate::model::pack::{Case, Install, TagPattern};
+use crate::model::{Entry, Tree};
 
 type File<'a> = (&'a str, Kind, &'a str);
+
+/// Whole files need no bytes of the pack, and no base.
+fn render(
+    pack: &Pack,
+    tree: &[PackEntry],
+    commit: Option<&CommitId>,
+    overlays: &[Overlay],
+) -> Result<Rendered, RenderError> {
+    let layers: Vec<Layer<'_>> = overlays.iter().map(|overlay| Layer { overlay, base: None }).collect();
+    super::render(pack, tree, commit, &layers, &|_| panic!("bytes were asked for"))
+}
 
 fn path(text: &str) -> TreePath {
     TreePath::new(text).unwrap()
@@ -55,9 +67,13 @@ fn overlay(name: &str, remove: &[&str], files: &[File<'_>]) -> Overlay {
         manifest: Manifest {
             pack: "slack".parse().unwrap(),
             remove: remove.iter().map(|at| path(at)).collect(),
+            verbatim: Vec::new(),
             base: None,
         },
         files: files.iter().map(file).collect(),
+        patches: BTreeMap::new(),
+        merges: BTreeMap::new(),
+        unfinished: BTreeMap::new(),
     }
 }
 
@@ -107,12 +123,8 @@ fn a_pack_goes_where_its_map_says() {
         ]
     );
     assert!(rendered.entries.values().all(|desired| desired.commit == Some(commit())));
-    let whole = Tree(
-        tree(SLACK)
-            .iter()
-            .map(|it| (it.path.clone(), Entry { kind: it.kind, content: it.content }))
-            .collect(),
-    );
+    let entry = |it: &PackEntry| (it.path.clone(), Entry { kind: it.kind, content: it.content });
+    let whole = Tree(tree(SLACK).iter().map(entry).collect());
     assert_eq!(rendered.tree, whole.digest());
 
     slack.modes = Modes::Ignore;
@@ -295,7 +307,15 @@ proptest! {
         turned.rotate_left(turn.index(tree.len()));
         let overlay = Overlay {
             name: "o".parse().unwrap(),
-            manifest: Manifest { pack: "slack".parse().unwrap(), remove: Vec::new(), base: None },
+            manifest: Manifest {
+                pack: "slack".parse().unwrap(),
+                remove: Vec::new(),
+                verbatim: Vec::new(),
+                base: None,
+            },
+            patches: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
             files: overlaid.iter().map(|(at, (kind, bytes))| (path(at), (*kind, bytes.clone().into_bytes()))).collect(),
         };
         let pack = pack(&[(".", "t"), ("a", "u")]);

@@ -118,7 +118,7 @@ pub(super) fn unreadable(error: SourceError) -> HoldCause {
 }
 
 /// An error with all that is behind it, in one line: a hold has no cause behind it.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

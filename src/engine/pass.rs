@@ -230,7 +230,7 @@ pub(crate) fn carry_out(
 ) -> Result<(u64, Vec<u64>), Failure> {
     let host = workspace.host(deployment);
     let plan = &survey.plan;
-    pin(workspace, &plan.next)?;
+    pin(workspace, survey)?;
     let version_file = match &workspace.fleet.version_file {
         None => None,
         Some(path) => {
@@ -257,9 +257,14 @@ pub(crate) fn carry_out(
     }
 }
 
-/// Every commit that the next record needs stays reachable, before anything depends on it.
-fn pin(workspace: &Workspace, next: &Record) -> Result<(), Failure> {
+/// Every commit that the next record needs, or that an overlay was written against, stays reachable, before
+/// anything depends on it.
+fn pin(workspace: &Workspace, survey: &Survey) -> Result<(), Failure> {
+    let next = &survey.plan.next;
     let mut by_source: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for resolved in &survey.resolved {
+        by_source.entry(&resolved.source).or_default().extend(resolved.bases.iter().cloned());
+    }
     for pack in next.packs.values() {
         by_source.entry(&pack.source).or_default().extend(pack.pin.commit.clone());
     }

@@ -196,6 +196,7 @@ pub fn cause_word(cause: &HoldCause) -> &'static str {
         HoldCause::Tied { .. } => "tied",
         HoldCause::Version(_) => "version",
         HoldCause::Major { .. } => "major",
+        HoldCause::Overlays { .. } => "overlays",
         HoldCause::Signature(_) => "signature",
         HoldCause::Source(_) => "source",
         HoldCause::Rejected { .. } => "rejected",

@@ -6,16 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::desired::finding::Finding;
 use crate::desired::overlay::Overlay;
-use crate::desired::render::render;
+use crate::desired::render::{RenderError, render};
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution, pack_digest};
 use crate::model::fleet::{Assignment, Deployment, Source};
-use crate::model::pack::{Case, Pack, Pin};
-use crate::model::plan::HoldCause;
+use crate::model::pack::{CommitId, Pack, Pin};
+use crate::model::plan::{HoldCause, OverlayConflict};
 use crate::model::record::{Record, RecordedPack};
 use crate::model::{Content, DeploymentName, DesiredDigest, OverlayName, PackName, SourceName, TreePath};
-use crate::source::TreeRules;
 
+use super::bases::{Stack, State};
 use super::guard::{self, unreadable};
 use super::pin;
 use super::workspace::Workspace;
@@ -38,6 +39,10 @@ pub struct Resolved {
     pub changelog: Option<Content>,
     /// Bytes that overlays gave.
     pub overlay_bytes: BTreeMap<Content, Vec<u8>>,
+    /// What is worth knowing of its overlays.
+    pub notes: Vec<Finding>,
+    /// Commits of what its overlays were written against.
+    pub bases: BTreeSet<CommitId>,
 }
 
 /// What distinguishes one wish for a pack from another.
@@ -152,12 +157,14 @@ fn resolve_one(
         guard::signed(workspace, source.as_ref(), pack, &assignment.requirement, name, commit)?;
     }
     let commit = found.as_ref().map(|found| found.commit.clone());
-    let mut dirs = vec![pack.dir.clone()];
-    dirs.extend(pack.aliases.iter().cloned().map(Some));
-    let rules = TreeRules { limits: workspace.fleet.limits, distinct: pack.case == Case::Distinct };
-    let tree = source.tree(commit.as_ref(), &dirs, &rules).map_err(unreadable)?;
-    let rendered = render(pack, &tree.entries, commit.as_ref(), &overlays)
-        .map_err(|error| HoldCause::Version(error.to_string()))?;
+    let state = State::read(workspace, source.as_ref(), pack, commit.clone()).map_err(unreadable)?;
+    let stack = Stack::find(workspace, source.as_ref(), pack, overlays, &state)?;
+    let bytes = |content| stack.bytes(source.as_ref(), &state, content);
+    let rendered =
+        render(pack, &state.entries, commit.as_ref(), &stack.layers(), &bytes).map_err(|error| {
+            let label = found.as_ref().map_or_else(|| state.digest.short(), |found| found.version.clone());
+            unrendered(error, label)
+        })?;
     let pin = match &found {
         Some(found) => found.pin(rendered.tree)?,
         None => Pin {
@@ -170,7 +177,7 @@ fn resolve_one(
     for bytes in rendered.overlay_bytes.values() {
         workspace.objects.put(bytes).map_err(unreadable)?;
     }
-    let changelog = tree.entries.iter().find(|entry| {
+    let changelog = state.entries.iter().find(|entry| {
         entry.path.parent().is_none() && entry.path.as_str().eq_ignore_ascii_case("CHANGELOG.md")
     });
     Ok(Resolved {
@@ -181,7 +188,23 @@ fn resolve_one(
         desired: pack_digest(&rendered.entries),
         entries: rendered.entries,
         overlay_bytes: rendered.overlay_bytes,
+        notes: rendered.notes,
+        bases: stack.commits(&state),
     })
+}
+
+/// Why a version is held that does not render.
+fn unrendered(error: RenderError, version: String) -> HoldCause {
+    match error {
+        RenderError::Unreadable { .. } => HoldCause::Source(error.to_string()),
+        RenderError::Conflicts(findings) => {
+            let conflicts = findings.into_iter().filter(Finding::is_conflict).map(|finding| {
+                OverlayConflict { text: finding.text(), overlay: finding.overlay, path: finding.path }
+            });
+            HoldCause::Overlays { conflicts: conflicts.collect(), to: version }
+        }
+        error => HoldCause::Version(error.to_string()),
+    }
 }
 
 fn overlays(

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Kind, PackName, SourceName, TreeDigest, TreePath};
+use super::tree::digest_entries;
+use super::{Content, Entry, Kind, PackName, SourceName, TreeDigest, TreePath};
 
 /// A full commit id: 40 or 64 lower-case hexadecimal digits. A short id is not one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -278,6 +279,16 @@ pub struct PackTree {
     pub dir: Option<TreePath>,
     /// Its entries, in byte order of their paths.
     pub entries: Vec<PackEntry>,
+}
+
+impl PackTree {
+    /// The digest that identifies a tree, whatever the order of its entries.
+    pub fn digest_of(entries: &[PackEntry]) -> TreeDigest {
+        let mut sorted: Vec<&PackEntry> = entries.iter().collect();
+        sorted.sort_by(|a, b| a.path.cmp(&b.path));
+        let entries = sorted.into_iter().map(|it| (&it.path, Entry { kind: it.kind, content: it.content }));
+        TreeDigest::from_bytes(digest_entries(entries))
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pack::CommitId;
 use super::record::Record;
-use super::{Content, DesiredDigest, Entry, PackName, PlanId, RecordDigest, TreePath};
+use super::{Content, DesiredDigest, Entry, OverlayName, PackName, PlanId, RecordDigest, TreePath};
 
 /// The version of what goes into a plan id.
 pub const FORMAT: u32 = 1;
@@ -116,6 +116,17 @@ pub enum Conflict {
     NoBase,
 }
 
+/// A path of an overlay that does not carry over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OverlayConflict {
+    /// The overlay.
+    pub overlay: OverlayName,
+    /// As the overlay has it, in the pack's coordinates.
+    pub path: TreePath,
+    /// What stands against it.
+    pub text: String,
+}
+
 /// Why something is held. Every cause has one next step, which the reports print.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum HoldCause {
@@ -159,6 +170,13 @@ pub enum HoldCause {
         requirement: String,
         /// What the pack's CHANGELOG says between the two; lines about breaking changes begin with `!`.
         changelog: Vec<String>,
+    },
+    /// Overlays do not carry over to a version; Desired stays at the recorded pin.
+    Overlays {
+        /// Each with what stands against it, sorted.
+        conflicts: Vec<OverlayConflict>,
+        /// The version, as people call it.
+        to: String,
     },
     /// Not signed as `signed_by` demands: refused by policy.
     Signature(String),

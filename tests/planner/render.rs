@@ -92,6 +92,7 @@ impl World {
                 format!("directory ({})", foreign.as_deref().unwrap_or("nothing foreign"))
             }
             HoldCause::Obstructed(Obstacle::Ancestor { at, what }) => format!("{what} at {at}"),
+            HoldCause::Overlays { to, .. } => format!("overlays {to}"),
             HoldCause::Major { from, to, .. } => format!("major {from} {to}"),
             HoldCause::Signature(why) => format!("signature: {why}"),
             HoldCause::Obstructed(Obstacle::Special(what)) => what.clone(),

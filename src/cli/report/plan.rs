@@ -271,7 +271,10 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
         }
         let versions = if rollback { taken_back(survey, name) } else { words::versions(survey, name) };
         let moves = versions.contains(' ');
-        if lines.is_empty() && held.is_empty() && !moves {
+        let notes = notes(survey, name);
+        // What an overlay went through is no news while nothing happens, but for those who want it all.
+        let told = length == Length::Whole && !notes.is_empty();
+        if lines.is_empty() && held.is_empty() && !moves && !told {
             continue;
         }
         out.push_str(&format!("  {:<widest$}  {versions}{}\n", name.as_str(), held_whole(survey, name)));
@@ -279,8 +282,19 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
             out.push_str(&holds::block(workspace, survey, hold, hints, who));
         }
         out.push_str(&lines::text(&lines, length));
+        out.push_str(&notes);
     }
     out
+}
+
+/// What is worth knowing of a pack's overlays, a line each.
+fn notes(survey: &Survey, pack: &PackName) -> String {
+    if matches!(survey.plan.purpose, Purpose::Rollback { .. }) {
+        return String::new();
+    }
+    let resolved = survey.resolved.iter().filter(|resolved| &resolved.pack == pack);
+    let line = |note| format!("    {} {}\n", painted(paint::CHANGE, "note:"), shown(&format!("{note}")));
+    resolved.flat_map(|resolved| &resolved.notes).map(line).collect()
 }
 
 /// `1.1.0 → 1.0.0` of a rollback.

@@ -193,7 +193,11 @@ fn clears_wait(reports: &[Report], on: &str, first: &DeploymentName, hints: &Hin
 /// Causes first, what follows from them last.
 fn rank(cause: &HoldCause) -> u8 {
     match cause {
-        HoldCause::Source(_) | HoldCause::Version(_) | HoldCause::Major { .. } | HoldCause::Signature(_) => 0,
+        HoldCause::Source(_)
+        | HoldCause::Version(_)
+        | HoldCause::Major { .. }
+        | HoldCause::Overlays { .. }
+        | HoldCause::Signature(_) => 0,
         HoldCause::Conflict { .. } | HoldCause::Obstructed(_) => 1,
         HoldCause::Budget { .. } => 2,
         HoldCause::Rejected { .. } => 3,

@@ -7,7 +7,7 @@ use super::ranges::compress;
 use crate::cli::printer::{paint, shown};
 use crate::engine::report::cause_word;
 use crate::engine::{Outcome, Survey, Wait};
-use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle};
+use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle, OverlayConflict};
 use crate::model::{DeploymentName, Entry, Kind, PackName};
 use crate::plan::Judged;
 
@@ -45,6 +45,22 @@ pub fn hold(cause: &HoldCause) -> String {
         HoldCause::Requires { pack } => format!("pack {pack}, on which it depends, is held"),
         HoldCause::Tied { pack } => format!("a path moves between it and pack {pack}, which is held"),
         HoldCause::Version(text) | HoldCause::Source(text) | HoldCause::Signature(text) => shown(text),
+        HoldCause::Overlays { conflicts, to } => {
+            let line = |one: &OverlayConflict| {
+                format!("overlay {}: {}: {}", one.overlay, one.path, shown(&one.text))
+            };
+            match conflicts.as_slice() {
+                [one] => format!("does not carry over to {}: {}", shown(to), line(one)),
+                many => {
+                    let lines: String = many.iter().map(|one| format!("\n  {}", line(one))).collect();
+                    format!(
+                        "{} of overlays do not carry over to {}:{lines}",
+                        count(many.len(), "path"),
+                        shown(to)
+                    )
+                }
+            }
+        }
         HoldCause::Major { from, to, requirement, changelog } => {
             let mut text = format!(
                 "{} is a new major version after {}, and {} was not edited to ask for it",
