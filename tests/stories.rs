@@ -26,12 +26,12 @@ impl Shell {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let at = root.path().canonicalize().expect("a real path");
-        for directory in ["home", "work"] {
+        for directory in ["home", "here"] {
             fs::create_dir(at.join(directory)).expect("a new directory");
         }
         let git = "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n[advice]\ndetachedHead = false\n";
         fs::write(at.join("home/.gitconfig"), git).expect("a new file");
-        Self { now: at.join("work"), root, ids: Regex::new(r"\bplan [0-9a-f]{7}\b").expect("a pattern") }
+        Self { now: at.join("here"), root, ids: Regex::new(r"\bplan [0-9a-f]{7}\b").expect("a pattern") }
     }
 
     fn top(&self) -> PathBuf {

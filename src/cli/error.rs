@@ -166,6 +166,9 @@ impl CliError {
         if let Self::Load(LoadError::Invalid { file: _, texts, problems }) = self {
             return problems_text(texts, &problems.0, hints, width);
         }
+        if let Self::Declined = self {
+            return self.to_string();
+        }
         let mut text = String::new();
         if let Self::Overlays { damaged } = self {
             let directory = beside(hints);

@@ -52,7 +52,7 @@ fn list(args: &EditsList, context: &Context, printer: &mut Printer) -> Result<Ex
         })
         .collect();
     let head = ["DEPLOYMENT", "ID", "PATH", "CONTENT", "TAKEN OUT BY", "GEN", "TIME"];
-    printer.data(&table(&head, &rows, context.width));
+    printer.data(&table(&head, &rows, "PATH", context.width));
     Ok(Exit::Done)
 }
 

@@ -47,6 +47,6 @@ pub(super) fn run(args: &History, context: &Context, printer: &mut Printer) -> R
         })
         .collect();
     let head = ["GEN", "TIME", "WHAT", "PACKS", "ADDED", "CHANGED", "REMOVED", "HELD", "GO BACK"];
-    printer.data(&table(&head, &rows, context.width));
+    printer.data(&table(&head, &rows, "PACKS", context.width));
     Ok(Exit::Done)
 }

@@ -77,7 +77,7 @@ pub fn status(
     if !lines.is_empty() {
         out.push('\n');
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        out.push_str(&coloured(&table(&head, &lines, width)));
+        out.push_str(&coloured(&table(&head, &lines, "WHY", width)));
     }
     out.push_str(&below(&selected, &shown, hints));
     out
