@@ -30,7 +30,7 @@ pub(super) fn run(args: &Outdated, context: &Context, printer: &mut Printer) -> 
         Output::Text => {
             let rows: Vec<Vec<String>> = behind.iter().map(|lag| cells(lag)).collect();
             let head = ["DEPLOYMENT", "PACK", "INSTALLED", "PINNED", "ALLOWED", "NEWEST"];
-            printer.data(&table(&head, &rows, context.width));
+            printer.data(&table(&head, &rows, "ALLOWED", context.width));
             for lag in &behind {
                 for cause in [&lag.pinned, &lag.newest_allowed].into_iter().filter_map(|v| v.as_ref().err()) {
                     printer.talk(format!("{} {}: {}", lag.deployment, lag.pack, hold(cause)));

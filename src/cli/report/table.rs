@@ -16,10 +16,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>], gives: &str, width: Option<usi
     if let Some(width) = width.and_then(|width| u16::try_from(width).ok()) {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
-    for (name, column) in head.iter().zip(table.column_iter_mut()) {
+    let contents = table.column_max_content_widths();
+    for ((name, column), content) in head.iter().zip(table.column_iter_mut()).zip(contents) {
         column.set_padding((0, 2));
         column.set_constraint(match *name == gives {
-            true => ColumnConstraint::LowerBoundary(Width::Fixed(NARROWEST)),
+            true => ColumnConstraint::LowerBoundary(Width::Fixed(content.min(NARROWEST) + 2)),
             false => ColumnConstraint::ContentWidth,
         });
     }
