@@ -204,7 +204,8 @@ impl Host for MemoryHost {
         }
         let fetch = |content: Content| super::verified(blobs, content);
         let mut objects = BTreeMap::new();
-        for content in next.kept_contents() {
+        let held = |content| Ok::<_, HostError>(inside.objects.contains_key(&content));
+        for content in plan.kept_contents(held)? {
             let bytes = match inside.objects.get(&content) {
                 Some(bytes) => bytes.clone(),
                 None => fetch(content)?,

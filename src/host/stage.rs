@@ -511,10 +511,13 @@ impl Stager<'_> {
 
     fn objects(&mut self) -> Result<Vec<Content>, HostError> {
         let dir = self.state.dir(name::OBJECTS).map_err(failed("open", ".packfleet/objects"))?;
-        let contents: BTreeSet<Content> = self.commit.plan.next.kept_contents().collect();
+        let held = |content: Content| {
+            let stat = dir.stat(content.to_string());
+            stat.map(|stat| stat.is_some()).map_err(failed("look at object", content.to_string()))
+        };
+        let contents = self.commit.plan.kept_contents(held)?;
         for content in &contents {
-            if dir.stat(content.to_string()).map_err(failed("look at object", content.to_string()))?.is_none()
-            {
+            if !held(*content)? {
                 let bytes = verified(self.blobs, *content)?;
                 self.write(&slot::object(*content), &bytes)?;
             }

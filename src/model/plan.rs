@@ -281,6 +281,26 @@ impl Plan {
         let puts = self.actions.iter().filter_map(|action| action.after.map(|entry| entry.content));
         puts.chain(self.next.kept_contents()).collect()
     }
+
+    /// Contents that the host's object store must hold once this plan is carried out: those of its record, and
+    /// what was put without being the base, such as a merge. No source has those, and an edit made on top of
+    /// one is merged with it when its generation is undone. `held` says whether the store holds a content now:
+    /// what an earlier generation put is kept while it stands.
+    pub fn kept_contents<E>(
+        &self,
+        mut held: impl FnMut(Content) -> Result<bool, E>,
+    ) -> Result<BTreeSet<Content>, E> {
+        let mut kept: BTreeSet<Content> = self.next.kept_contents().collect();
+        let put: BTreeSet<(&TreePath, Entry)> =
+            self.actions.iter().filter_map(|action| Some((&action.path, action.after?))).collect();
+        for (path, recorded) in &self.next.entries {
+            let (Some(base), Some(written)) = (recorded.base, recorded.written) else { continue };
+            if written.content != base.content && (put.contains(&(path, written)) || held(written.content)?) {
+                kept.insert(written.content);
+            }
+        }
+        Ok(kept)
+    }
 }
 
 impl Record {

@@ -280,6 +280,41 @@ fn bytes_that_no_commit_has_are_kept_beside_the_record() {
 }
 
 #[test]
+fn what_was_put_without_being_the_base_is_kept_while_it_stands() {
+    let base = Entry::of(Kind::File, b"the pack's");
+    for (kind, place) in places() {
+        let host = place.host();
+        done(host, &files(&[("a", "one"), ("e", "one")]), "1");
+        place.write("e", Kind::File, b"edited");
+        // Round 2 merges `a` and leaves the edit of `e`, round 3 touches neither, round 4 ends the merge.
+        for round in ["2", "3", "4"] {
+            let wanted = match round {
+                "4" => files(&[("a", "the pack's"), ("e", "edited")]),
+                _ => files(&[("a", "merged"), ("e", "edited"), ("n", round)]),
+            };
+            let mut plan = plan(host, &wanted, round);
+            for at in ["a", "e"] {
+                plan.next.entries.get_mut(&path(at)).unwrap().base = Some(base);
+            }
+            plan.actions.iter_mut().for_each(|action| action.save = false);
+            host.apply(&commit(&plan), &Store::of(&wanted)).unwrap();
+            let kept = host.kept(Content::of(b"merged")).unwrap();
+            assert_eq!(kept.as_deref(), Some(&b"merged"[..]), "{kind} {round}");
+            assert_eq!(
+                host.kept(Content::of(b"edited")).unwrap(),
+                None,
+                "{kind} {round}: it is live, not kept"
+            );
+        }
+        // By now it is what came out in round 4, and goes with that.
+        for round in ["5", "6", "7"] {
+            done(host, &files(&[("a", "the pack's"), ("e", "edited"), ("n", round)]), round);
+        }
+        assert_eq!(host.kept(Content::of(b"merged")).unwrap(), None, "{kind}");
+    }
+}
+
+#[test]
 fn a_record_can_change_without_a_file() {
     let wanted = files(&[("a", "one")]);
     for (kind, place) in places() {
