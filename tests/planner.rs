@@ -20,5 +20,7 @@ mod render;
 mod simulate;
 #[path = "planner/stories.rs"]
 mod stories;
+#[path = "planner/undo.rs"]
+mod undo;
 #[path = "planner/world.rs"]
 mod world;

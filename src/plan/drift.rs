@@ -197,13 +197,23 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
     Drift { paths, packs }
 }
 
-/// The policy for edits: of a pack whose Desired is what is recorded, today's and not the recorded one;
-/// of one that is to be removed, the deployment's.
+/// The policy for edits; of a pack that is to be removed, the deployment's.
 fn policy(deployment: &Deployment, name: &PackName, pack: Option<&PackDrift>) -> Edits {
     let Some(pack) = pack else { return deployment.edits };
-    let today = deployment.packs.get(name).filter(|_| pack.frozen.is_some()).map(|today| today.edits);
-    let wanted = pack.wanted.as_ref().map(|wanted| wanted.recorded.edits);
-    today.or(wanted).unwrap_or(deployment.edits)
+    match (&pack.frozen, &pack.wanted) {
+        (Some(_), wanted) => policy_on_record(deployment, name, wanted.as_ref()),
+        (None, wanted) => wanted.as_ref().map_or(deployment.edits, |wanted| wanted.recorded.edits),
+    }
+}
+
+/// The policy for edits of a pack whose Desired is what is recorded: today's, not the recorded one.
+pub(super) fn policy_on_record(
+    deployment: &Deployment,
+    name: &PackName,
+    wanted: Option<&DesiredPack>,
+) -> Edits {
+    let today = deployment.packs.get(name).map(|today| today.edits);
+    today.or(wanted.map(|wanted| wanted.recorded.edits)).unwrap_or(deployment.edits)
 }
 
 /// What each pack's Desired is, and why it is not fleet.toml's where it is not.
@@ -296,7 +306,7 @@ fn assign(
 /// An obstacle that the same plan takes away is none: a recorded file that is to become a directory,
 /// or a directory of recorded files that is to become a file. Whether it is really taken away is known
 /// only when everything is judged; [`super::holds`] holds what would collide.
-fn clear_way(
+pub(super) fn clear_way(
     path: &TreePath,
     judged: &mut Judged,
     record: &Record,
@@ -309,11 +319,17 @@ fn clear_way(
         Some(Obstacle::Ancestor { .. } | Obstacle::Directory { .. }) if judged.desired.is_none() => true,
         Some(Obstacle::Ancestor { at, .. }) => goes(at),
         Some(Obstacle::Directory { foreign: None }) if is_ours(path, record, owners) => {
-            // The host counts what it looked at as known. A pack that is held back may have had it look
-            // at a file that is nobody's yet.
-            let mut strangers = below(&actual.paths, path)
-                .map(|(at, _)| at)
-                .filter(|at| !record.entries.contains_key(*at) && !owners.contains_key(*at));
+            // The host counts what it looked at as known. A pack that is held back, or a generation that is
+            // to be undone, may have had it look at a file that is nobody's.
+            let known = |at: &TreePath| record.entries.contains_key(at) || owners.contains_key(at);
+            let is_stranger = |at: &TreePath, seen: &Seen| match seen {
+                _ if known(at) => false,
+                Seen::Obstacle(Obstacle::Ancestor { .. }) => false,
+                Seen::Obstacle(Obstacle::Directory { foreign: None }) => !is_ours(at, record, owners),
+                _ => true,
+            };
+            let mut strangers =
+                below(&actual.paths, path).filter(|(at, seen)| is_stranger(at, seen)).map(|(at, _)| at);
             let stranger = strangers.next().cloned();
             if let Some(stranger) = &stranger {
                 let foreign = Some(stranger.to_string());
@@ -348,11 +364,8 @@ pub(super) fn below<'a, T>(
 
 /// The standing, with an obstacle counted as something that equals nothing, and exec bits left out
 /// where they do not count.
-fn stand(judged: &Judged) -> Standing {
-    let plain = |entry: Entry| match (judged.modes, entry.kind) {
-        (Modes::Ignore, Kind::Exec) => Entry { kind: Kind::File, ..entry },
-        _ => entry,
-    };
+pub(super) fn stand(judged: &Judged) -> Standing {
+    let plain = |entry: Entry| plain(judged.modes, entry);
     let base = judged.base().map(plain);
     let desired = judged.desired_entry().map(plain);
     match &judged.actual {
@@ -360,5 +373,13 @@ fn stand(judged: &Judged) -> Standing {
         Some(Seen::Obstacle(_)) if base == desired => Standing::Edited,
         Some(Seen::Obstacle(_)) => Standing::Conflicted,
         _ => standing(base, judged.actual_entry().map(plain), desired),
+    }
+}
+
+/// An entry as far as it counts.
+pub(super) fn plain(modes: Modes, entry: Entry) -> Entry {
+    match (modes, entry.kind) {
+        (Modes::Ignore, Kind::Exec) => Entry { kind: Kind::File, ..entry },
+        _ => entry,
     }
 }

@@ -1,23 +1,33 @@
 //! Rollback is a plan.
 //!
-//! Later generations are undone, newest first, at the paths that they wrote and nowhere else: for each,
-//! base is what that generation left, desired is what came out of it, and actual is what the undoing of
-//! newer generations would leave. Edits made since are merged, or the rollback is held as a whole: half
-//! of one is worse than none. The result is finished as a pass to the restored Desired would, and the
-//! restored generation's bases stand. What was left, and what `fleet.toml` gives at this moment, are
-//! rejected, so that the next pass does not bring them back.
+//! ```text
+//! judge    every path of both records and of the later generations; desired is what the target has
+//! undone   per path, newest first: base is what a generation left, desired what came out of it
+//! finished as a pass would do it whose Desired is the target's: missing files, `revert`
+//! spread, assemble: as of any plan
+//! ```
+//! Only paths that later generations wrote are undone; all others keep their bytes. Each step is judged
+//! with the planner's own verdicts, so that edits are merged, kept, reverted or held as they are there.
+//! One hold holds the whole: half a rollback is worse than none. What was left, and what `fleet.toml`
+//! gives at this moment, are rejected, so that the next pass does not bring them back. There is no
+//! budget: who asks for a rollback has said what to change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::actual::{Actual, Seen};
-use crate::model::desired::{Desired, Resolution};
-use crate::model::fleet::{Changed, Deleted, Deployment, Edits};
-use crate::model::plan::{Action, Cause, Conflict, Hold, HoldCause, Plan, Purpose};
-use crate::model::record::{Record, Recorded, Rejection};
-use crate::model::{Content, Entry, Kind, PackName, RecordDigest, TreePath};
+use crate::model::desired::{Desired, DesiredEntry, Resolution};
+use crate::model::fleet::{Changed, Deployment};
+use crate::model::host_owned::HostOwned;
+use crate::model::pack::Modes;
+use crate::model::plan::{Action, Cause, Hold, HoldCause, Obstacle, Plan, Purpose};
+use crate::model::record::{Decision, Record, Recorded, RecordedPack, Rejection, Take};
+use crate::model::{Content, DesiredDigest, Entry, PackName, RecordDigest, TreePath};
 
-use super::standing::{Standing, standing};
-use super::verdict::MergeAnswer;
+use super::assemble::{actions, directories, settle};
+use super::drift::{Drift, Judged, PackDrift, clear_way, plain, policy_on_record, recorded_desired, stand};
+use super::holds::{Held, spread};
+use super::standing::Standing;
+use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
 /// All that a rollback is planned from.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +44,7 @@ pub struct Undo<'a> {
     pub to: u64,
     /// The record of that generation, or the empty one.
     pub target: &'a Record,
-    /// What is there.
+    /// What is there, at the paths of both records and of all later actions.
     pub actual: &'a Actual,
     /// What `fleet.toml` gives at this moment.
     pub given: &'a Desired,
@@ -45,311 +55,381 @@ pub struct Undo<'a> {
 /// Merges the contents of a path: base, actual, desired.
 pub type Merge<'a> = dyn FnMut(&TreePath, Content, Content, Content) -> MergeAnswer + 'a;
 
-/// What undoing would leave at one path.
-#[derive(Clone)]
-struct Left {
-    entry: Option<Entry>,
-    /// Kept by policy: its present base stays.
-    kept: bool,
-}
-
 /// Plans a rollback.
 pub fn rollback(undo: &Undo<'_>, merge: &mut Merge<'_>) -> Plan {
-    let mut holds = moved_packs(undo);
-    let mut left: BTreeMap<TreePath, Left> = BTreeMap::new();
-    for generation in undo.later {
-        for action in generation.iter().filter(|action| undo.covers(&action.pack)) {
-            match undo.step(action, left.get(&action.path), merge) {
-                Ok(Some(next)) => {
-                    left.insert(action.path.clone(), next);
-                }
-                Ok(None) => {}
-                Err(cause) => holds.push(Hold {
-                    pack: Some(action.pack.clone()),
-                    path: Some(action.path.clone()),
-                    cause,
-                }),
-            }
-        }
-    }
-    undo.finish(&mut left, &mut holds);
-    holds.sort();
-    holds.dedup();
-    let mut next = undo.next(&left);
-    let mut actions = if holds.is_empty() { undo.actions(&left) } else { Vec::new() };
-    // Removals first, deepest first; then puts from the top.
-    actions.sort_by(|a, b| {
-        let removal = |action: &Action| action.after.is_some();
-        removal(a).cmp(&removal(b)).then_with(|| match removal(a) {
-            false => b.path.cmp(&a.path),
-            true => a.path.cmp(&b.path),
+    let written = undo.written();
+    let (drift, owners) = undo.judge(&written);
+    let verdicts = drift
+        .paths
+        .iter()
+        .map(|(path, judged)| {
+            let later = written.get(path).map_or(&[][..], Vec::as_slice);
+            (path.clone(), undo.verdict(path, judged, later, &owners, merge))
         })
-    });
-    let created = actions.iter().filter(|action| action.before.is_none());
-    let made = created.flat_map(|action| action.path.ancestors().collect::<Vec<_>>());
-    next.directories = undo.record.directories.clone();
-    next.directories.extend(made.filter(|directory| !undo.actual.directories.contains(directory)));
-    let needed: BTreeSet<TreePath> = next.entries.keys().flat_map(TreePath::ancestors).collect();
-    let mut prune: Vec<TreePath> =
-        next.directories.iter().filter(|directory| !needed.contains(*directory)).cloned().collect();
-    next.directories.retain(|directory| needed.contains(directory));
-    prune.reverse();
-    let commits = holds.is_empty();
-    if !commits {
-        next = Record { generation: next.generation, ..undo.record.clone() };
-        prune.clear();
+        .collect();
+    let mut held = spread(&drift, undo.record, &verdicts, Vec::new());
+    // The whole is held; that packs wait for each other besides says nothing more.
+    held.holds.retain(|hold| !matches!(hold.cause, HoldCause::Requires { .. }));
+    let commits = held.holds.is_empty();
+    let mut next = undo.record.clone();
+    let (mut steps, mut prune) = (Vec::new(), Vec::new());
+    if commits {
+        steps = actions(&drift, undo.record, &verdicts, &held);
+        undo.restore(&mut next, &drift, &verdicts, &held);
+        prune = directories(&mut next, &steps, undo.actual);
     }
+    next.generation += 1;
     Plan {
         purpose: Purpose::Rollback { to: undo.to },
         generation: undo.record.generation,
         record: undo.digest,
-        actions,
-        holds,
+        actions: steps,
+        holds: held.holds,
         prune,
         next,
         commits,
     }
 }
 
-/// With `--pack`, a path that changed hands cannot be given back by one side alone.
-fn moved_packs(undo: &Undo<'_>) -> Vec<Hold> {
-    let Some(only) = undo.only else { return Vec::new() };
-    let owner = |record: &Record, path: &TreePath| record.entries.get(path).map(|r| r.owner.clone());
-    let paths: BTreeSet<&TreePath> = undo.record.entries.keys().chain(undo.target.entries.keys()).collect();
-    paths
-        .into_iter()
-        .filter_map(|path| {
-            let (now, then) = (owner(undo.record, path)?, owner(undo.target, path)?);
-            let other = if &now == only { then.clone() } else { now.clone() };
-            (now != then && (&now == only || &then == only)).then(|| Hold {
-                pack: Some(only.clone()),
-                path: Some(path.clone()),
-                cause: HoldCause::Tied { pack: other },
-            })
-        })
-        .collect()
-}
+/// What later generations did at each path, newest first.
+type Written<'a> = BTreeMap<&'a TreePath, Vec<&'a Action>>;
+
+/// Which pack a path will belong to.
+type Owners = BTreeMap<TreePath, PackName>;
 
 impl Undo<'_> {
     fn covers(&self, pack: &PackName) -> bool {
         self.only.is_none_or(|only| only == pack)
     }
 
-    fn edits(&self, pack: &PackName) -> Edits {
-        match self.given.packs.get(pack) {
-            Some(Resolution::Pinned(pack)) => pack.recorded.edits,
-            _ => self.record.packs.get(pack).map_or(self.deployment.edits, |recorded| recorded.edits),
+    fn written(&self) -> Written<'_> {
+        let mut written = Written::new();
+        for action in self.later.iter().flatten() {
+            written.entry(&action.path).or_default().push(action);
         }
+        written
     }
 
-    fn seen(&self, path: &TreePath) -> Option<&Seen> {
-        self.actual.paths.get(path)
-    }
-
-    /// A path is the host's if it is recorded without a base, then or now.
-    fn host_owned(&self, path: &TreePath) -> bool {
-        let mark = |record: &Record| record.entries.get(path).is_some_and(|r| r.base.is_none());
-        mark(self.record) || mark(self.target)
-    }
-
-    /// Undoes one action on what newer undoing left. `Ok(None)`: nothing changes.
-    fn step(
-        &self,
-        action: &Action,
-        left: Option<&Left>,
-        merge: &mut Merge<'_>,
-    ) -> Result<Option<Left>, HoldCause> {
-        if self.host_owned(&action.path) || left.is_some_and(|left| left.kept) {
-            return Ok(None);
-        }
-        let edits = self.edits(&action.pack);
-        let actual = match (left, self.seen(&action.path)) {
-            (Some(left), _) => left.entry,
-            (None, Some(Seen::Entry(entry))) => Some(*entry),
-            (None, None) => None,
-            (None, Some(Seen::Obstacle(obstacle))) => match edits.changed {
-                Changed::Keep => return Ok(Some(Left { entry: None, kept: true })),
-                _ => return Err(HoldCause::Obstructed(obstacle.clone())),
-            },
-        };
-        let (base, desired) = (action.after, action.before);
-        let gone = Left { entry: desired, kept: false };
-        match standing(base, actual, desired) {
-            Standing::InSync | Standing::Converged | Standing::Unmanaged | Standing::HostOwned => Ok(None),
-            Standing::Behind => Ok(Some(gone)),
-            Standing::Missing if edits.deleted == Deleted::Restore => Ok(Some(gone)),
-            Standing::Missing => Ok(None),
-            Standing::Edited | Standing::Conflicted => {
-                let hold = |conflict| Err(HoldCause::Conflict { base, actual, desired, conflict });
-                match (edits.changed, base, actual, desired) {
-                    (Changed::Keep, ..) => Ok(Some(Left { entry: actual, kept: true })),
-                    (Changed::Revert, Some(_), ..) => Ok(Some(gone)),
-                    (_, None, ..) => hold(Conflict::NotOurs),
-                    (_, _, _, None) => hold(Conflict::UpstreamDeleted),
-                    (_, _, None, _) => hold(Conflict::HostDeleted),
-                    (_, Some(base), Some(actual), Some(desired)) => {
-                        match merged(&action.path, base, actual, desired, merge) {
-                            Ok(entry) => Ok(Some(Left { entry: Some(entry), kept: false })),
-                            Err(conflict) => hold(conflict),
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// As a pass to the restored Desired would: missing files come back, `revert` is obeyed.
-    fn finish(&self, left: &mut BTreeMap<TreePath, Left>, holds: &mut Vec<Hold>) {
-        for (path, recorded) in self.target.entries.iter().filter(|(_, r)| self.covers(&r.owner)) {
-            if left.get(path).is_some_and(|left| left.kept) {
-                continue;
-            }
-            let seen = self.seen(path);
-            if recorded.base.is_none() || self.host_owned(path) {
-                let mark = self.record.entries.get(path).is_some_and(|r| r.base.is_none());
-                if seen.is_none() && !mark {
-                    left.insert(path.clone(), Left { entry: recorded.written, kept: false });
-                }
-                continue;
-            }
-            let edits = self.edits(&recorded.owner);
-            let actual = match (left.get(path), seen) {
-                (Some(left), _) => left.entry,
-                (None, Some(Seen::Entry(entry))) => Some(*entry),
-                (None, None) => None,
-                (None, Some(Seen::Obstacle(obstacle))) => {
-                    if edits.changed == Changed::Revert {
-                        let cause = HoldCause::Obstructed(obstacle.clone());
-                        holds.push(Hold {
-                            pack: Some(recorded.owner.clone()),
-                            path: Some(path.clone()),
-                            cause,
-                        });
-                    }
-                    continue;
-                }
-            };
-            let put = match actual {
-                None => edits.deleted == Deleted::Restore,
-                Some(_) => edits.changed == Changed::Revert,
-            };
-            if put && actual != recorded.base {
-                left.insert(path.clone(), Left { entry: recorded.base, kept: false });
-            }
-        }
-    }
-
-    fn actions(&self, left: &BTreeMap<TreePath, Left>) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for (path, left) in left.iter().filter(|(_, left)| !left.kept) {
-            let before = match self.seen(path) {
-                Some(Seen::Entry(entry)) => Some(*entry),
-                _ => None,
-            };
-            let recorded = self.record.entries.get(path);
-            let owner = self.target.entries.get(path).or(recorded).map(|recorded| &recorded.owner);
-            let owner = owner.or_else(|| {
-                self.later.iter().flatten().find(|action| &action.path == path).map(|action| &action.pack)
-            });
-            let Some(pack) = owner.filter(|_| before != left.entry) else { continue };
-            // A person's bytes are those that differ from the base; what undoing newer generations
-            // would have left in between never lay here.
-            let base = recorded.and_then(|recorded| recorded.base);
-            actions.push(Action {
-                path: path.clone(),
-                pack: pack.clone(),
-                before,
-                after: left.entry,
-                cause: Cause::Rollback,
-                save: before.is_some() && before != base,
-            });
-        }
-        actions
-    }
-
-    /// The restored generation's bases and packs, for the packs that are covered.
-    fn next(&self, left: &BTreeMap<TreePath, Left>) -> Record {
-        let mut next = self.record.clone();
-        next.generation += 1;
-        next.entries.retain(|path, recorded| {
-            !self.covers(&recorded.owner) || left.get(path).is_some_and(|left| left.kept)
-        });
-        for (path, recorded) in self.target.entries.iter().filter(|(_, r)| self.covers(&r.owner)) {
-            if next.entries.contains_key(path) {
-                continue;
-            }
-            let written = match (left.get(path), self.seen(path)) {
-                (Some(left), _) => left.entry,
-                (None, Some(Seen::Entry(entry))) => Some(*entry),
-                (None, _) => None,
-            };
-            let written = if recorded.base.is_none() { recorded.written } else { written };
-            next.entries.insert(path.clone(), Recorded { written, ..recorded.clone() });
-        }
-        // The mark of a host-owned path outlives the rollback: it is never installed twice.
-        for (path, recorded) in self.record.entries.iter().filter(|(_, r)| r.base.is_none()) {
-            if self.target.packs.contains_key(&recorded.owner) {
-                next.entries.entry(path.clone()).or_insert_with(|| recorded.clone());
-            }
-        }
-        next.decisions
-            .retain(|path, _| next.entries.get(path).is_some_and(|recorded| !self.covers(&recorded.owner)));
-        let names: BTreeSet<&PackName> =
-            self.record.packs.keys().chain(self.target.packs.keys()).chain(self.given.packs.keys()).collect();
+    /// Every path with the target's entry as its desired one. Packs that are not covered have no drift.
+    fn judge(&self, written: &Written<'_>) -> (Drift, Owners) {
+        let names: BTreeSet<&PackName> = self.record.packs.keys().chain(self.target.packs.keys()).collect();
+        let mut packs: BTreeMap<PackName, PackDrift> = BTreeMap::new();
         for name in names.into_iter().filter(|name| self.covers(name)) {
-            let restored = self.target.packs.get(name).map(|pack| pack.desired);
-            let was = self.record.packs.get(name).map(|pack| pack.desired);
-            let mut digests = vec![was];
-            match self.given.packs.get(name) {
-                Some(Resolution::Pinned(pack)) => digests.push(Some(pack.recorded.desired)),
-                None => digests.push(None),
-                // Unknown at this moment: what it was rejected for before stays rejected.
-                Some(Resolution::Held(_)) => {
-                    digests.extend(self.record.rejected.get(name).iter().flat_map(|r| r.digests.clone()));
-                }
+            let wanted = recorded_desired(self.target, name);
+            let stopped = self.moved(name, written);
+            let drift = PackDrift { wanted, frozen: None, moves_with: BTreeSet::new(), stopped };
+            packs.insert(name.clone(), drift);
+        }
+        let mut owners = Owners::new();
+        for (path, recorded) in self.record.entries.iter().filter(|(_, r)| !self.covers(&r.owner)) {
+            owners.insert(path.clone(), recorded.owner.clone());
+        }
+        for (path, recorded) in self.target.entries.iter().filter(|(_, r)| self.covers(&r.owner)) {
+            owners.insert(path.clone(), recorded.owner.clone());
+        }
+        let host_owned = self.host_owned(&packs);
+        let mut paths = BTreeMap::new();
+        let known = self.record.entries.keys().chain(owners.keys()).chain(written.keys().copied());
+        for path in known.collect::<BTreeSet<_>>() {
+            let recorded = self.record.entries.get(path);
+            let by = written.get(path).and_then(|actions| actions.first()).map(|action| &action.pack);
+            let Some(pack) = owners.get(path).or(recorded.map(|r| &r.owner)).or(by) else { continue };
+            let wanted = packs.get(pack).and_then(|drift| drift.wanted.as_ref());
+            let known = wanted.map(|wanted| &wanted.recorded).or_else(|| self.record.packs.get(pack));
+            let mut judged = Judged {
+                pack: pack.clone(),
+                recorded: recorded.cloned(),
+                actual: self.actual.paths.get(path).cloned(),
+                desired: wanted.and_then(|wanted| wanted.entries.get(path)).cloned(),
+                standing: Standing::HostOwned,
+                edits: policy_on_record(self.deployment, pack, wanted),
+                modes: known.map_or(Modes::ExecBit, |known| known.modes),
+            };
+            clear_way(path, &mut judged, self.record, &owners, self.actual);
+            let marked = |entry: Option<&Recorded>| entry.is_some_and(|entry| entry.base.is_none());
+            let is_hosts = marked(recorded)
+                || judged.desired.as_ref().is_some_and(|desired| desired.host_owned)
+                || host_owned.get(pack).is_some_and(|owned| owned.iter().any(|owned| owned.owns(path)));
+            if !is_hosts {
+                judged.standing = stand(&judged);
             }
-            digests.sort();
-            digests.dedup();
-            digests.retain(|digest| *digest != restored);
-            match self.target.packs.get(name) {
-                Some(pack) => {
-                    next.packs.insert(name.clone(), pack.clone());
+            paths.insert(path.clone(), judged);
+        }
+        (Drift { paths, packs }, owners)
+    }
+
+    /// With `--pack`, a path that changed hands cannot be given back by one side alone.
+    fn moved(&self, name: &PackName, written: &Written<'_>) -> Vec<Hold> {
+        if self.only.is_none() {
+            return Vec::new();
+        }
+        let mine = |record: &Record, path: &TreePath| {
+            record.entries.get(path).is_some_and(|recorded| &recorded.owner == name)
+        };
+        let paths: BTreeSet<&TreePath> =
+            self.record.entries.keys().chain(self.target.entries.keys()).collect();
+        let mut holds = Vec::new();
+        for path in paths {
+            if !mine(self.record, path) && !mine(self.target, path) {
+                continue;
+            }
+            let records = [self.record, self.target].into_iter();
+            let recorded = records.filter_map(|record| Some(&record.entries.get(path)?.owner));
+            let wrote = written.get(path).into_iter().flatten().map(|action| &action.pack);
+            if let Some(other) = recorded.chain(wrote).find(|owner| *owner != name) {
+                let cause = HoldCause::Tied { pack: other.clone() };
+                holds.push(Hold { pack: Some(name.clone()), path: Some(path.clone()), cause });
+            }
+        }
+        holds
+    }
+
+    /// What is the host's: then, now, or as `fleet.toml` says at this moment.
+    fn host_owned(&self, packs: &BTreeMap<PackName, PackDrift>) -> BTreeMap<PackName, Vec<HostOwned>> {
+        let owned = |known: &RecordedPack| HostOwned::new(&known.install, &known.host_owns);
+        let of = |name: &PackName, drift: &PackDrift| {
+            let given = match self.given.packs.get(name) {
+                Some(Resolution::Pinned(pack)) => Some(&pack.recorded),
+                Some(Resolution::Held(_)) | None => None,
+            };
+            let then = drift.wanted.as_ref().map(|wanted| &wanted.recorded);
+            [then, self.record.packs.get(name), given].into_iter().flatten().map(owned).collect()
+        };
+        packs.iter().map(|(name, drift)| (name.clone(), of(name, drift))).collect()
+    }
+
+    fn verdict(
+        &self,
+        path: &TreePath,
+        judged: &Judged,
+        later: &[&Action],
+        owners: &Owners,
+        merge: &mut Merge<'_>,
+    ) -> Verdict {
+        if !self.covers(&judged.pack) {
+            return Verdict::Leave;
+        }
+        if judged.standing == Standing::HostOwned {
+            return self.hosts(judged);
+        }
+        let nobodys = judged.recorded.is_none() && judged.desired.is_none();
+        if nobodys && self.actual.paths.contains_key(path) {
+            return Verdict::Leave;
+        }
+        let left = match undone(path, judged, later, merge).and_then(|left| self.finished(path, judged, left))
+        {
+            Ok(Left::Entry(left)) => left,
+            Ok(Left::Obstacle) => {
+                // What was left there is still all that is known of it.
+                let known = judged.recorded.as_ref().or_else(|| self.target.entries.get(path));
+                return settled(judged, known.and_then(|recorded| recorded.written));
+            }
+            Ok(Left::Kept) => {
+                return match judged.recorded {
+                    Some(_) => Verdict::Leave,
+                    None => settled(judged, judged.actual_entry()),
+                };
+            }
+            Err(cause) => return Verdict::Hold(cause),
+        };
+        let before = judged.actual_entry();
+        if before == left {
+            return settled(judged, left);
+        }
+        if let Some(entry) = left
+            && let Some(obstacle) = self.in_the_way(path, judged, entry, owners)
+        {
+            return Verdict::Hold(HoldCause::Obstructed(obstacle));
+        }
+        // A person's bytes are those that differ from the base; what undoing newer generations would
+        // have left in between never lay here.
+        let base = judged.base().map(|base| plain(judged.modes, base));
+        let save = before.is_some_and(|before| Some(plain(judged.modes, before)) != base);
+        let settle = record_of(judged, left);
+        Verdict::Write { before, after: left, cause: Cause::Rollback, save, settle }
+    }
+
+    /// Never touched, except installed where absent. The mark of it stays while what shipped it is
+    /// rejected, so that it is not installed a second time when that may come back.
+    fn hosts(&self, judged: &Judged) -> Verdict {
+        let mark = judged.recorded.as_ref().is_some_and(|recorded| recorded.base.is_none());
+        let stays = self.target.packs.contains_key(&judged.pack) && self.rejection(&judged.pack).is_some();
+        if mark && judged.desired.is_none() && stays {
+            return Verdict::Leave;
+        }
+        match verdict(judged, None, None, Departs::No) {
+            Verdict::Write { before, after, save, settle, .. } => {
+                Verdict::Write { before, after, cause: Cause::Rollback, save, settle }
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// What stands in the way of a file that the target does not have but that came out of the tree.
+    fn in_the_way(
+        &self,
+        path: &TreePath,
+        judged: &Judged,
+        entry: Entry,
+        owners: &Owners,
+    ) -> Option<Obstacle> {
+        let mut put = judged.clone();
+        put.actual = self.actual.paths.get(path).cloned();
+        put.desired = Some(DesiredEntry { entry, host_owned: false, commit: None });
+        clear_way(path, &mut put, self.record, owners, self.actual);
+        put.obstacle().cloned()
+    }
+
+    /// As a pass to the target's Desired would do it, from what undoing left.
+    fn finished(&self, path: &TreePath, judged: &Judged, left: Left) -> Result<Left, HoldCause> {
+        let (Some(_), Left::Entry(_) | Left::Obstacle) = (&judged.desired, &left) else { return Ok(left) };
+        let mut last = judged.clone();
+        last.recorded = self.target.entries.get(path).cloned();
+        if let Left::Entry(entry) = left {
+            last.actual = entry.map(Seen::Entry);
+        }
+        last.standing = stand(&last);
+        let decision = self.record.decisions.get(path).filter(|_| last.actual == judged.actual);
+        match verdict(&last, None, decision, Departs::No) {
+            Verdict::Write { after, .. } => Ok(Left::Entry(after)),
+            Verdict::Hold(cause) => Err(cause),
+            Verdict::Leave | Verdict::Settle(_) | Verdict::Forget => Ok(left),
+        }
+    }
+
+    /// The record after the rollback, directories apart.
+    fn restore(&self, next: &mut Record, drift: &Drift, verdicts: &BTreeMap<TreePath, Verdict>, held: &Held) {
+        settle(&mut next.entries, drift, verdicts, held);
+        for (name, pack) in &drift.packs {
+            match &pack.wanted {
+                Some(wanted) => {
+                    next.packs.insert(name.clone(), wanted.recorded.clone());
                 }
                 None if !next.entries.values().any(|recorded| &recorded.owner == name) => {
                     next.packs.remove(name);
                 }
                 None => {}
             }
-            if digests.is_empty() {
-                next.rejected.remove(name);
-            } else {
-                next.rejected.insert(name.clone(), Rejection { digests, restored: self.to });
-            }
         }
-        next
+        let names: BTreeSet<&PackName> = drift.packs.keys().chain(self.given.packs.keys()).collect();
+        for name in names.into_iter().filter(|name| self.covers(name)) {
+            match self.rejection(name) {
+                Some(rejection) => next.rejected.insert(name.clone(), rejection),
+                None => next.rejected.remove(name),
+            };
+        }
+        next.decisions.retain(|path, decision| stands(path, decision, drift, verdicts));
+    }
+
+    /// What must not come back by itself: what was left, and what `fleet.toml` gives. Where that is the
+    /// restored state already, a rejection would end with the next pass.
+    fn rejection(&self, name: &PackName) -> Option<Rejection> {
+        let digest = |pack: &RecordedPack| pack.desired;
+        let restored: Option<DesiredDigest> = self.target.packs.get(name).map(digest);
+        let mut digests = vec![self.record.packs.get(name).map(digest)];
+        let mut give = |given: Option<DesiredDigest>| {
+            digests.push(given);
+            given != restored
+        };
+        let differs = match self.given.packs.get(name) {
+            Some(Resolution::Pinned(pack)) => give(Some(pack.recorded.desired)),
+            None => give(None),
+            // Unknown at this moment: what it was rejected for before stays rejected.
+            Some(Resolution::Held(_)) => {
+                digests.extend(self.record.rejected.get(name).iter().flat_map(|r| r.digests.clone()));
+                true
+            }
+        };
+        digests.sort();
+        digests.dedup();
+        digests.retain(|digest| *digest != restored);
+        (differs && !digests.is_empty()).then_some(Rejection { digests, restored: self.to })
     }
 }
 
-fn merged(
+/// What undoing would leave at one path.
+#[derive(Debug, Clone, Copy)]
+enum Left {
+    /// That.
+    Entry(Option<Entry>),
+    /// Something that is neither file nor link stays.
+    Obstacle,
+    /// An edit, kept by policy: bytes and base stay as they are.
+    Kept,
+}
+
+/// Undoes what later generations did at a path.
+fn undone(
     path: &TreePath,
-    base: Entry,
-    actual: Entry,
-    desired: Entry,
+    judged: &Judged,
+    later: &[&Action],
     merge: &mut Merge<'_>,
-) -> Result<Entry, Conflict> {
-    if [base, actual, desired].iter().any(|entry| entry.kind == Kind::Link) {
-        return Err(Conflict::Kind);
-    }
-    let content = if base.content == desired.content || actual.content == desired.content {
-        actual.content
-    } else if base.content == actual.content {
-        desired.content
-    } else {
-        match merge(path, base.content, actual.content, desired.content) {
-            MergeAnswer::Clean(content) => content,
-            MergeAnswer::Conflict(conflict) => return Err(conflict),
+) -> Result<Left, HoldCause> {
+    let mut step = judged.clone();
+    let desired = |entry| DesiredEntry { entry, host_owned: false, commit: None };
+    let unedited = judged.edits.changed == Changed::Keep
+        && judged.base().is_some()
+        && judged.actual_entry().map(|entry| plain(judged.modes, entry))
+            == judged.base().map(|base| plain(judged.modes, base));
+    for (nth, action) in later.iter().enumerate() {
+        // A path equal to its base is no edit that could be kept, whatever the generation left there.
+        let left = if nth == 0 && unedited { judged.actual_entry() } else { action.after };
+        let owner = action.pack.clone();
+        step.recorded = Some(Recorded { owner, base: left, written: left, commit: None });
+        step.desired = action.before.map(desired);
+        step.standing = stand(&step);
+        let answer = merge_ask(&step).map(|(base, actual, desired)| merge(path, base, actual, desired));
+        match verdict(&step, answer.as_ref(), None, Departs::No) {
+            Verdict::Write { after, .. } => step.actual = after.map(Seen::Entry),
+            Verdict::Leave if step.standing == Standing::Conflicted => return Ok(Left::Kept),
+            Verdict::Leave | Verdict::Settle(_) | Verdict::Forget => {}
+            Verdict::Hold(cause) => return Err(cause),
         }
+    }
+    Ok(match step.actual {
+        Some(Seen::Entry(entry)) => Left::Entry(Some(entry)),
+        Some(Seen::Obstacle(_)) => Left::Obstacle,
+        None => Left::Entry(None),
+    })
+}
+
+/// The target's base with what is left there; `None` where the target has nothing.
+fn record_of(judged: &Judged, written: Option<Entry>) -> Option<Recorded> {
+    let desired = judged.desired.as_ref()?;
+    Some(Recorded {
+        owner: judged.pack.clone(),
+        base: Some(desired.entry),
+        written,
+        commit: desired.commit.clone(),
+    })
+}
+
+/// No file is touched.
+fn settled(judged: &Judged, written: Option<Entry>) -> Verdict {
+    match record_of(judged, written) {
+        Some(recorded) => Verdict::Settle(recorded),
+        None if judged.recorded.is_some() => Verdict::Forget,
+        None => Verdict::Leave,
+    }
+}
+
+/// Whether a decision stays on record: what it speaks of is still there, and it was not carried out.
+fn stands(
+    path: &TreePath,
+    decision: &Decision,
+    drift: &Drift,
+    verdicts: &BTreeMap<TreePath, Verdict>,
+) -> bool {
+    let Some(judged) = drift.paths.get(path).filter(|judged| drift.packs.contains_key(&judged.pack)) else {
+        return true;
     };
-    let kind = if actual.kind == base.kind { desired.kind } else { actual.kind };
-    Ok(Entry { kind, content })
+    if decided(judged, Some(decision)).is_some() {
+        // That a file stays away is in no base; the decision is what says so.
+        return decision.actual.is_none() && decision.take == Take::Local;
+    }
+    let left = match verdicts.get(path) {
+        Some(Verdict::Write { after, .. }) => *after,
+        _ => judged.actual_entry(),
+    };
+    decision.actual == left
 }

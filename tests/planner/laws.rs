@@ -11,7 +11,7 @@ use packfleet::model::record::{Record, Take};
 use packfleet::model::{Entry, Kind};
 use packfleet::plan::{Drift, Judged, Standing};
 
-use crate::world::World;
+use crate::world::{Merging, World};
 
 /// Plans, checks every law, and carries the plan out. Gives the plan.
 pub fn step(world: &mut World) -> Plan {
@@ -102,7 +102,8 @@ fn no_edit_is_lost(world: &World, drift: &Drift, action: &Action) {
     let shown = format!("{} {} -> {}", action.path, world.show(Some(before)), world.show(action.after));
     let after = action.after.unwrap_or_else(|| panic!("removed unsaved: {shown}"));
     assert_eq!(action.cause, Cause::Merge, "overwritten unsaved: {shown}");
-    if !world.answers.contains_key(&action.path) && base.is_some_and(|base| base.content != before.content) {
+    let by_name = world.merging == Merging::Names && !world.answers.contains_key(&action.path);
+    if by_name && base.is_some_and(|base| base.content != before.content) {
         assert!(world.names[&after.content].contains(&world.names[&before.content]), "lost: {shown}");
     }
     if judged.modes == Modes::Ignore || base.is_some_and(|base| base.kind != before.kind) {

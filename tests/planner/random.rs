@@ -21,7 +21,7 @@ fn edit() -> impl Strategy<Value = String> {
     select(found.to_vec()).prop_map(str::to_owned)
 }
 
-fn options() -> impl Strategy<Value = String> {
+pub fn options() -> impl Strategy<Value = String> {
     let changed = select(vec!["merge", "merge", "keep", "revert"]);
     let deleted = select(vec!["restore", "keep"]);
     let atomic = select(vec!["", "", "nonatomic"]);
@@ -32,12 +32,12 @@ fn options() -> impl Strategy<Value = String> {
     })
 }
 
-fn pack() -> impl Strategy<Value = &'static str> {
+pub fn pack() -> impl Strategy<Value = &'static str> {
     select(vec!["one", "two"])
 }
 
 /// A tree in which nothing lies beneath a file.
-fn tree() -> impl Strategy<Value = String> {
+pub fn tree() -> impl Strategy<Value = String> {
     (subsequence(PATHS.to_vec(), 0..=5), prop::collection::vec(bytes(), 7)).prop_map(|(paths, bytes)| {
         let free = |path: &&&str| !paths.iter().any(|above| path.starts_with(&format!("{above}/")));
         let items = paths.iter().filter(free).zip(bytes).map(|(path, bytes)| format!("{path}={bytes}"));
@@ -45,7 +45,7 @@ fn tree() -> impl Strategy<Value = String> {
     })
 }
 
-fn event() -> impl Strategy<Value = String> {
+pub fn event() -> impl Strategy<Value = String> {
     let requires = select(vec!["", "requires:one"]);
     prop_oneof![
         6 => (pack(), 1..6u8, options(), tree(), requires).prop_map(|(pack, version, options, tree, requires)| {

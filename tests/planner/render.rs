@@ -72,7 +72,14 @@ impl World {
         };
         list(&mut out, "dirs", plan.next.directories.iter().map(ToString::to_string).collect());
         list(&mut out, "decisions", plan.next.decisions.keys().map(ToString::to_string).collect());
-        list(&mut out, "rejected", plan.next.rejected.keys().map(ToString::to_string).collect());
+        for (name, rejection) in &plan.next.rejected {
+            let digests = rejection.digests.iter().map(|digest| match digest {
+                Some(digest) => self.digests.get(digest).map_or("?", String::as_str),
+                None => "absent",
+            });
+            let digests = digests.collect::<Vec<_>>().join(" ");
+            writeln!(out, "rejected {name} {} {digests}", rejection.restored).unwrap();
+        }
         out
     }
 

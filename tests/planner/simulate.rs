@@ -6,15 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use packfleet::host::Generation;
+use packfleet::merge::text::{TextMerge, merge_text};
 use packfleet::model::actual::{Actual, Seen};
 use packfleet::model::desired::Resolution;
 use packfleet::model::plan::{Action, Conflict, Obstacle, Plan};
+use packfleet::model::record::Record;
 use packfleet::model::{Content, Entry, TreePath};
 use packfleet::plan::Drift;
 use packfleet::plan::planner::{self, Question};
+use packfleet::plan::rollback::{Undo, rollback};
 use packfleet::plan::verdict::MergeAnswer;
 
-use crate::world::{Node, World};
+use crate::world::{Back, Merging, Node, World};
 
 impl World {
     /// Every path that the host looks at: recorded or desired.
@@ -28,10 +32,13 @@ impl World {
     }
 
     pub fn observe(&self) -> Actual {
-        let looked = self.looked_at();
+        self.observe_at(&self.looked_at())
+    }
+
+    fn observe_at(&self, looked: &BTreeSet<TreePath>) -> Actual {
         let mut actual = Actual::default();
-        for path in &looked {
-            if let Some(seen) = self.look(path, &looked) {
+        for path in looked {
+            if let Some(seen) = self.look(path, looked) {
                 actual.paths.insert(path.clone(), seen);
             }
             actual.directories.extend(path.ancestors().filter(|above| self.directories.contains(above)));
@@ -94,10 +101,10 @@ impl World {
             (drift, asks)
         };
         let mut answers = BTreeMap::new();
-        for (path, (_, ours, theirs)) in asks {
+        for (path, (base, ours, theirs)) in asks {
             let answer = match self.answers.get(&path) {
                 Some(answer) => answer.clone(),
-                None => self.merge(ours, theirs),
+                None => self.merge(base, ours, theirs),
             };
             answers.insert(path, answer);
         }
@@ -105,8 +112,55 @@ impl World {
         (drift, plan)
     }
 
-    fn merge(&mut self, ours: Content, theirs: Content) -> MergeAnswer {
-        let (ours, theirs) = (self.names[&ours].clone(), self.names[&theirs].clone());
+    /// The plan that goes back, and the number that it goes back to.
+    pub fn plan_back(&mut self, back: &Back) -> Plan {
+        let record = self.record.clone().expect("a record to go back from");
+        let newest = self.generations.iter().rfind(|generation| !generation.actions.is_empty());
+        let to = back.to.or(newest.map(|newest| newest.number - 1)).expect("a generation to undo");
+        let later: Vec<&Generation> = self.generations.iter().rev().filter(|g| g.number > to).collect();
+        assert_eq!(later.len() as u64, record.generation - to, "every later generation is known");
+        let empty =
+            Record::empty(self.fleet.clone(), self.deployment.name.clone(), self.deployment.root.clone());
+        let target = later.last().and_then(|generation| generation.previous.clone()).unwrap_or(empty);
+        let later: Vec<Vec<Action>> = later.iter().map(|generation| generation.actions.clone()).collect();
+        let mut looked = self.looked_at();
+        looked.extend(target.entries.keys().cloned());
+        looked.extend(later.iter().flatten().map(|action| action.path.clone()));
+        let actual = self.observe_at(&looked);
+        let (deployment, given) = (self.deployment.clone(), self.desired.clone());
+        let undo = Undo {
+            deployment: &deployment,
+            record: &record,
+            digest: Some(record.digest()),
+            later: &later,
+            to,
+            target: &target,
+            actual: &actual,
+            given: &given,
+            only: back.only.as_ref(),
+        };
+        rollback(&undo, &mut |path, base, ours, theirs| match self.answers.get(path) {
+            Some(answer) => answer.clone(),
+            None => self.merge(base, ours, theirs),
+        })
+    }
+
+    fn merge(&mut self, base: Content, ours: Content, theirs: Content) -> MergeAnswer {
+        let names = [base, ours, theirs].map(|content| self.names[&content].clone());
+        if self.merging == Merging::Letters {
+            let [base, ours, theirs] = names.map(|name| {
+                let lines: String = name.chars().map(|letter| format!("{letter}\n")).collect();
+                lines.into_bytes()
+            });
+            return match merge_text(&base, &ours, &theirs) {
+                TextMerge::Clean(bytes) => {
+                    let name: String = String::from_utf8(bytes).expect("text").lines().collect();
+                    MergeAnswer::Clean(self.content(&name))
+                }
+                _ => MergeAnswer::Conflict(Conflict::Text { line: 1, places: 1 }),
+            };
+        }
+        let [_, ours, theirs] = names;
         if ours.starts_with('!') || theirs.starts_with('!') {
             return MergeAnswer::Conflict(Conflict::Text { line: 1, places: 1 });
         }
@@ -135,7 +189,12 @@ impl World {
         for action in puts {
             self.switch(action);
         }
-        self.record = Some(plan.next.clone());
+        let previous = self.record.replace(plan.next.clone());
+        self.generations.push(Generation {
+            number: plan.next.generation,
+            actions: plan.actions.clone(),
+            previous,
+        });
     }
 
     fn prune(&mut self, directories: &[TreePath]) {
@@ -156,6 +215,9 @@ impl World {
         };
         assert_eq!(before, action.before, "{path}: before");
         assert_ne!(action.before, action.after, "{path}: nothing happens");
+        if let (true, Some(before)) = (action.save, action.before) {
+            self.saved.insert((path.clone(), before));
+        }
         assert!(!self.directories.contains(path), "{path}: a directory is in the way");
         if let Some(above) = path.ancestors().find(|above| self.tree.contains_key(above)) {
             panic!("{path}: lies beneath the file {above}");

@@ -1,10 +1,12 @@
 //! The stories under `cases/`: a world as text, `=>`, the plan as text; `then` goes on from there.
 
+use std::any::Any;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::laws;
+use crate::undo;
 use crate::world::World;
 
 #[test]
@@ -47,13 +49,15 @@ fn tell(text: &str, failed: &mut String) -> String {
             "=>" => {
                 telling = false;
                 match catch_unwind(AssertUnwindSafe(|| {
-                    let plan = laws::step(&mut world);
+                    let plan = match world.back.take() {
+                        Some(back) => undo::step(&mut world, &back),
+                        None => laws::step(&mut world),
+                    };
                     world.render(&plan)
                 })) {
                     Ok(found) => writeln!(out, "{found}").unwrap(),
                     Err(why) => {
-                        let why = why.downcast_ref::<String>().cloned().unwrap_or_default();
-                        writeln!(failed, "{title}: {why}").unwrap();
+                        writeln!(failed, "{title}: {}", told(why)).unwrap();
                         out.push('\n');
                     }
                 }
@@ -64,11 +68,21 @@ fn tell(text: &str, failed: &mut String) -> String {
                 world = World::empty();
             }
             _ if line.starts_with('#') => {}
-            _ => world.line(line),
+            _ => {
+                if let Err(why) = catch_unwind(AssertUnwindSafe(|| world.line(line))) {
+                    writeln!(failed, "{title}: {line}: {}", told(why)).unwrap();
+                }
+            }
         }
     }
     let end = out.trim_end().len();
     out.truncate(end);
     out.push('\n');
     out
+}
+
+/// What a panic said.
+fn told(why: Box<dyn Any + Send>) -> String {
+    why.downcast::<String>()
+        .map_or_else(|why| why.downcast_ref::<&str>().copied().unwrap_or("?").to_owned(), |why| *why)
 }

@@ -6,11 +6,15 @@
 //! held slack version                            the version cannot be used
 //! host a=one d/ p=%fifo                         file, empty directory, something else
 //! write d=one                                   the same, by a person who clears the way first
+//! pass                                          what is planned is carried out, unseen
+//! rollback to 1 pack slack                      the plan to come is that one; `to 1` by default one back
+//! letters                                       contents merge letter by letter, with the real merge
 //! ```
 //! `*` is the exec bit, `@` a link, `^` bytes of no commit, `#1` bytes of another version's commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use packfleet::host::Generation;
 use packfleet::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution, pack_digest};
 use packfleet::model::fleet::*;
 use packfleet::model::host_owned::HostOwned;
@@ -19,6 +23,24 @@ use packfleet::model::plan::{Conflict, HoldCause};
 use packfleet::model::record::*;
 use packfleet::model::*;
 use packfleet::plan::verdict::MergeAnswer;
+
+use crate::laws;
+
+/// What a rollback is asked for.
+#[derive(Debug, Clone)]
+pub struct Back {
+    pub to: Option<u64>,
+    pub only: Option<PackName>,
+}
+
+/// How contents merge that the story gives no answer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merging {
+    /// By their names: `{a+b}`.
+    Names,
+    /// As text, a letter a line.
+    Letters,
+}
 
 /// Something at a path of the simulated host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +64,19 @@ pub struct World {
     pub answers: BTreeMap<TreePath, MergeAnswer>,
     pub names: BTreeMap<Content, String>,
     pub commits: BTreeMap<CommitId, String>,
+    /// The version that a digest was first given as.
+    pub digests: BTreeMap<DesiredDigest, String>,
+    /// Oldest first.
+    pub generations: Vec<Generation>,
+    /// What people can have back.
+    pub saved: BTreeSet<(TreePath, Entry)>,
+    /// The next plan is a rollback.
+    pub back: Option<Back>,
+    pub merging: Merging,
 }
+
+/// A digest of nothing that a story tells of.
+const OTHER: DesiredDigest = DesiredDigest::from_bytes([7; 32]);
 
 pub fn path(text: &str) -> TreePath {
     TreePath::new(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -77,6 +111,11 @@ impl World {
             answers: BTreeMap::new(),
             names: BTreeMap::new(),
             commits: BTreeMap::new(),
+            digests: [(OTHER, "other".to_owned())].into(),
+            generations: Vec::new(),
+            saved: BTreeSet::new(),
+            back: None,
+            merging: Merging::Names,
         }
     }
 
@@ -102,6 +141,15 @@ impl World {
             ["host", rest @ ..] => rest.iter().for_each(|item| self.host(item)),
             ["write", item] => self.write(item),
             ["retry"] => self.known().rejected.clear(),
+            ["pass"] => {
+                laws::step(self);
+            }
+            ["rollback", rest @ ..] => {
+                let after = |word| rest.chunks(2).find(|pair| pair[0] == word).map(|pair| pair[1]);
+                let to = after("to").map(|to| to.parse().expect("a generation"));
+                self.back = Some(Back { to, only: after("pack").map(pack_name) });
+            }
+            ["letters"] => self.merging = Merging::Letters,
             ["dirs", rest @ ..] => {
                 self.known().directories.extend(rest.iter().map(|text| path(text)));
             }
@@ -112,7 +160,7 @@ impl World {
                         Some(Resolution::Pinned(pack)) => Some(pack.recorded.desired),
                         _ => None,
                     },
-                    _ => Some(DesiredDigest::from_bytes([7; 32])),
+                    _ => Some(OTHER),
                 };
                 let digests = digests.iter().map(digest).collect();
                 let restored = restored.parse().expect("a generation");
@@ -233,6 +281,7 @@ impl World {
             self.known().entries.insert(path(at), Recorded { owner, base, written, commit });
         }
         pack.desired = pack_digest(&tree);
+        self.digests.entry(pack.desired).or_insert_with(|| version.to_owned());
         self.known().packs.insert(pack_name(name), pack);
     }
 
@@ -247,6 +296,7 @@ impl World {
             entries.insert(path(at), DesiredEntry { entry, host_owned, commit });
         }
         recorded.desired = pack_digest(&entries);
+        self.digests.entry(recorded.desired).or_insert_with(|| version.to_owned());
         self.assign(name, recorded.edits);
         let pack = Resolution::Pinned(Box::new(DesiredPack { recorded, entries }));
         self.desired.packs.insert(pack_name(name), pack);
