@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use crate::host::{BlobError, Blobs, Host};
 use crate::model::actual::Seen;
 use crate::model::pack::CommitId;
+use crate::model::record::Record;
 use crate::model::{Content, SourceName};
 
 use super::report::Survey;
@@ -25,6 +26,7 @@ pub struct Contents<'a> {
     survey: &'a Survey,
     extra: &'a BTreeMap<Content, Vec<u8>>,
     places: OnceLock<Places>,
+    records: Vec<&'a Record>,
 }
 
 impl<'a> Contents<'a> {
@@ -35,7 +37,14 @@ impl<'a> Contents<'a> {
         survey: &'a Survey,
         extra: &'a BTreeMap<Content, Vec<u8>>,
     ) -> Self {
-        Self { workspace, host, survey, extra, places: OnceLock::new() }
+        let records = survey.observation.record.iter().collect();
+        Self { workspace, host, survey, extra, places: OnceLock::new(), records }
+    }
+
+    /// These records name commits as well.
+    pub fn and_of(mut self, records: impl IntoIterator<Item = &'a Record>) -> Self {
+        self.records.extend(records);
+        self
     }
 
     /// The bytes with this digest, wherever they are.
@@ -81,7 +90,7 @@ impl<'a> Contents<'a> {
         Err(BlobError { content, why: why.join("; ") })
     }
 
-    /// The packs at hand first, then what the record says of bases.
+    /// The packs at hand first, then what records say of bases.
     fn places(&self) -> Places {
         let mut places = Places::new();
         for resolved in &self.survey.resolved {
@@ -90,7 +99,7 @@ impl<'a> Contents<'a> {
                 places.entry(desired.entry.content).or_default().push(place);
             }
         }
-        if let Some(record) = &self.survey.observation.record {
+        for record in &self.records {
             for entry in record.entries.values() {
                 let source = record.packs.get(&entry.owner).map(|pack| pack.source.clone());
                 if let (Some(base), Some(source)) = (entry.base.or(entry.written), source) {

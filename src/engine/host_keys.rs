@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::host::Host;
 use crate::merge::structured::{Format, keys_of_host, without_keys};
+use crate::model::record::RecordedPack;
 use crate::model::{Content, Entry, Kind, TreePath};
 use crate::plan::Drift;
 use crate::plan::drift::{Adapted, Judged};
@@ -16,48 +17,68 @@ use crate::plan::drift::{Adapted, Judged};
 use super::contents::Contents;
 
 /// What a pack's text becomes on this host; and the bytes of it, if they exist nowhere yet.
-struct Side {
-    content: Content,
-    bytes: Vec<u8>,
+pub(super) struct Side {
+    pub content: Content,
+    pub bytes: Vec<u8>,
 }
+
+/// Which keys of which files are the host's, in root coordinates.
+pub(super) type Keys = BTreeMap<TreePath, (Format, Vec<String>)>;
 
 /// Adapts every file of which keys are the host's; gives the bytes that came of it.
 pub(super) fn adapt(
     drift: &mut Drift,
+    keys: &Keys,
     contents: &Contents<'_>,
     host: &dyn Host,
 ) -> BTreeMap<Content, Vec<u8>> {
     let mut made = BTreeMap::new();
-    for (path, format, pointers) in owned(drift) {
-        let Some(judged) = drift.paths.get(&path) else { continue };
-        if let Some((adapted, bytes)) = one(judged, &path, format, &pointers, contents, host) {
+    for (path, (format, pointers)) in keys {
+        let Some(judged) = drift.paths.get(path) else { continue };
+        let read = |content: Content, whose: Whose| match whose {
+            Whose::Hosts => host.read(path, content).ok(),
+            Whose::Packs => contents.find(content).ok(),
+        };
+        if let Some((adapted, bytes)) = one(judged, *format, pointers, &read) {
             made.extend(bytes.into_iter().map(|side| (side.content, side.bytes)));
-            drift.adapt(&path, adapted);
+            drift.adapt(path, adapted);
         }
     }
     made
 }
 
-/// Files with keys of the host, in root coordinates.
-fn owned(drift: &Drift) -> Vec<(TreePath, Format, Vec<String>)> {
-    let packs = drift.packs.values().filter_map(|pack| pack.wanted.as_ref());
-    packs
-        .flat_map(|wanted| {
-            wanted.recorded.host_keys.iter().filter_map(|keys| {
-                let path = wanted.recorded.install.place(&keys.file)?;
-                Some((path, Format::of(&keys.file)?, keys.keys.clone()))
-            })
-        })
-        .collect()
+/// Files with keys of the host, as these packs say.
+pub(super) fn owned<'a>(packs: impl IntoIterator<Item = &'a RecordedPack>) -> Keys {
+    let mut owned = Keys::new();
+    for pack in packs {
+        for keys in &pack.host_keys {
+            let (Some(path), Some(format)) = (pack.install.place(&keys.file), Format::of(&keys.file)) else {
+                continue;
+            };
+            let (_, known) = owned.entry(path).or_insert_with(|| (format, Vec::new()));
+            known.extend(keys.keys.iter().cloned());
+            known.sort();
+            known.dedup();
+        }
+    }
+    owned
 }
 
-fn one(
+/// Where bytes are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// In the tree.
+    Hosts,
+    /// Among those of packs and records.
+    Packs,
+}
+
+/// Adapts one file.
+pub(super) fn one(
     judged: &Judged,
-    path: &TreePath,
     format: Format,
     pointers: &[String],
-    contents: &Contents<'_>,
-    host: &dyn Host,
+    read: &dyn Fn(Content, Whose) -> Option<Vec<u8>>,
 ) -> Option<(Adapted, Vec<Side>)> {
     let actual = judged.actual_entry().filter(|entry| entry.kind != Kind::Link)?;
     let desired = judged.desired_entry().filter(|entry| entry.kind != Kind::Link)?;
@@ -65,10 +86,10 @@ fn one(
     if actual.content == desired.content && base.is_none_or(|base| base.content == desired.content) {
         return None;
     }
-    let ours = String::from_utf8(host.read(path, actual.content).ok()?).ok()?;
+    let ours = String::from_utf8(read(actual.content, Whose::Hosts)?).ok()?;
     let plain = without_keys(format, &ours, pointers).ok()?;
     let side = |content: Content| {
-        let text = String::from_utf8(contents.find(content).ok()?).ok()?;
+        let text = String::from_utf8(read(content, Whose::Packs)?).ok()?;
         if without_keys(format, &text, pointers).ok()? == plain {
             return Some(Side { content: actual.content, bytes: ours.clone().into_bytes() });
         }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery};
 use crate::model::actual::Seen;
+use crate::model::desired::{Desired, Resolution};
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Conflict, Hold, HoldCause, Plan, Purpose};
-use crate::model::record::Record;
+use crate::model::record::{Record, RecordedPack};
 use crate::model::{Content, TreePath};
+use crate::plan::Drift;
 use crate::plan::planner::{self, Question};
 use crate::plan::verdict::MergeAnswer;
 
@@ -121,7 +123,9 @@ pub fn decide(
         merged: BTreeMap::new(),
         resolved,
     };
-    survey.merged = host_keys::adapt(&mut drift, &Contents::new(workspace, host, &survey, NOTHING), host);
+    let keys = host_keys::owned(packs_of(&drift, &desired));
+    let contents = Contents::new(workspace, host, &survey, NOTHING);
+    survey.merged = host_keys::adapt(&mut drift, &keys, &contents, host);
     survey.drift = drift.clone();
     let asks = planner::asks(&drift, observation.record.as_ref());
     let (answers, merged) = merge_all(&Contents::new(workspace, host, &survey, NOTHING), host, &asks);
@@ -132,6 +136,17 @@ pub fn decide(
     survey.merged.extend(merged);
     survey.plan = plan;
     survey
+}
+
+/// What is wanted of each pack, and what `fleet.toml` gives: a key that it calls the host's is so at once,
+/// also in a pack whose version is held or rejected.
+fn packs_of<'a>(drift: &'a Drift, desired: &'a Desired) -> impl Iterator<Item = &'a RecordedPack> {
+    let wanted = drift.packs.values().filter_map(|pack| pack.wanted.as_ref());
+    let given = desired.packs.values().filter_map(|resolution| match resolution {
+        Resolution::Pinned(pack) => Some(&pack.recorded),
+        Resolution::Held(_) => None,
+    });
+    wanted.map(|wanted| &wanted.recorded).chain(given)
 }
 
 /// Answers every merge that the planner asked for.

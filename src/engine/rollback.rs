@@ -1,18 +1,20 @@
 //! Planning a rollback: what later generations did, and the bytes that merging needs.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::host::Host;
-use crate::merge::text::{TextMerge, merge_text};
+use crate::model::desired::Resolution;
 use crate::model::fleet::Deployment;
 use crate::model::plan::Conflict;
 use crate::model::record::Record;
 use crate::model::{Content, PackName, TreePath};
-use crate::plan::rollback::{Undo, rollback};
+use crate::plan::drift::{Adapted, Judged};
+use crate::plan::rollback::{Reader, Undo, rollback};
 use crate::plan::verdict::MergeAnswer;
 
 use super::contents::Contents;
+use super::host_keys::{self, Keys};
+use super::merging;
 use super::pass::{self, NOTHING};
 use super::report::{Failure, Report, Survey};
 use super::resolve::resolve;
@@ -63,7 +65,7 @@ pub fn plan(
     let target = later.last().and_then(|generation| generation.previous.clone()).unwrap_or(empty);
     widen(workspace, &resolutions, host.as_ref(), deployment, survey, &later, &target, options)?;
     let actions: Vec<_> = later.iter().map(|generation| generation.actions.clone()).collect();
-    let (plan, merged) = {
+    let (plan, made) = {
         let undo = Undo {
             deployment,
             record: &record,
@@ -75,14 +77,22 @@ pub fn plan(
             given: &survey.desired,
             only,
         };
-        let contents = Contents::new(workspace, host.as_ref(), survey, NOTHING);
-        let merged: RefCell<BTreeMap<Content, Vec<u8>>> = RefCell::default();
-        let plan = rollback(&undo, &mut |path, base, actual, desired| {
-            merge(host.as_ref(), &contents, &merged, path, [base, actual, desired])
+        let given = survey.desired.packs.values().filter_map(|resolution| match resolution {
+            Resolution::Pinned(pack) => Some(&pack.recorded),
+            Resolution::Held(_) => None,
         });
-        (plan, merged.into_inner())
+        let packs = target.packs.values().chain(record.packs.values()).chain(given);
+        let past = later.iter().filter_map(|generation| generation.previous.as_ref());
+        let mut bytes = Bytes {
+            host: host.as_ref(),
+            contents: Contents::new(workspace, host.as_ref(), survey, NOTHING).and_of(past),
+            keys: host_keys::owned(packs),
+            made: BTreeMap::new(),
+        };
+        let plan = rollback(&undo, &mut bytes);
+        (plan, bytes.made)
     };
-    survey.merged = merged;
+    survey.merged = made;
     survey.plan = plan;
     report.outcome = super::report::outcome_of(&survey.plan);
     Ok(report)
@@ -107,29 +117,38 @@ fn widen(
     Ok(())
 }
 
-/// Merges one path, with bytes that may have come from merging a newer generation.
-fn merge(
-    host: &dyn Host,
-    contents: &Contents<'_>,
-    merged: &RefCell<BTreeMap<Content, Vec<u8>>>,
-    path: &TreePath,
-    sides: [Content; 3],
-) -> MergeAnswer {
-    let find = |content: Content| {
-        let known = merged.borrow().get(&content).cloned();
-        known.or_else(|| contents.find(content).ok()).or_else(|| host.read(path, content).ok())
-    };
-    let [Some(base), Some(actual), Some(desired)] = sides.map(find) else {
-        return MergeAnswer::Conflict(Conflict::NoBase);
-    };
-    match merge_text(&base, &actual, &desired) {
-        TextMerge::Clean(bytes) => {
-            let content = Content::of(&bytes);
-            merged.borrow_mut().insert(content, bytes);
-            MergeAnswer::Clean(content)
-        }
-        TextMerge::Conflict { line, places } => MergeAnswer::Conflict(Conflict::Text { line, places }),
-        TextMerge::Binary => MergeAnswer::Conflict(Conflict::Binary),
-        TextMerge::TooLarge => MergeAnswer::Conflict(Conflict::TooLarge),
+/// Bytes that merging needs, and those that came of it.
+struct Bytes<'a> {
+    host: &'a dyn Host,
+    contents: Contents<'a>,
+    keys: Keys,
+    made: BTreeMap<Content, Vec<u8>>,
+}
+
+impl Bytes<'_> {
+    /// They may have come from undoing a newer generation.
+    fn find(&self, path: &TreePath, content: Content) -> Option<Vec<u8>> {
+        let made = self.made.get(&content).cloned();
+        made.or_else(|| self.contents.find(content).ok()).or_else(|| self.host.read(path, content).ok())
+    }
+}
+
+impl Reader for Bytes<'_> {
+    fn merge(&mut self, path: &TreePath, base: Content, actual: Content, desired: Content) -> MergeAnswer {
+        let sides = [base, actual, desired].map(|content| self.find(path, content));
+        let [Some(base), Some(actual), Some(desired)] = sides else {
+            return MergeAnswer::Conflict(Conflict::NoBase);
+        };
+        let (answer, bytes) = merging::merge(path, &base, &actual, &desired);
+        self.made.extend(bytes.map(|bytes| (Content::of(&bytes), bytes)));
+        answer
+    }
+
+    fn adapt(&mut self, path: &TreePath, judged: &Judged) -> Option<Adapted> {
+        let (format, pointers) = self.keys.get(path)?;
+        let (adapted, sides) =
+            host_keys::one(judged, *format, pointers, &|content, _| self.find(path, content))?;
+        self.made.extend(sides.into_iter().map(|side| (side.content, side.bytes)));
+        Some(adapted)
     }
 }

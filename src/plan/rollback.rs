@@ -24,7 +24,9 @@ use crate::model::record::{Decision, Record, Recorded, RecordedPack, Rejection, 
 use crate::model::{Content, DesiredDigest, Entry, PackName, RecordDigest, TreePath};
 
 use super::assemble::{actions, directories, settle};
-use super::drift::{Drift, Judged, PackDrift, clear_way, plain, policy_on_record, recorded_desired, stand};
+use super::drift::{
+    Adapted, Drift, Judged, PackDrift, clear_way, plain, policy_on_record, recorded_desired, stand,
+};
 use super::holds::{Held, spread};
 use super::standing::Standing;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
@@ -52,19 +54,34 @@ pub struct Undo<'a> {
     pub only: Option<&'a PackName>,
 }
 
-/// Merges the contents of a path: base, actual, desired.
-pub type Merge<'a> = dyn FnMut(&TreePath, Content, Content, Content) -> MergeAnswer + 'a;
+/// What cannot be decided without bytes.
+pub trait Reader {
+    /// Merges the contents of a path: base, actual, desired.
+    fn merge(&mut self, path: &TreePath, base: Content, actual: Content, desired: Content) -> MergeAnswer;
+
+    /// Base and desired of a path with the host's values of its keys in them; `None` where no key is the
+    /// host's, or nothing can be adapted.
+    fn adapt(&mut self, path: &TreePath, judged: &Judged) -> Option<Adapted>;
+}
 
 /// Plans a rollback.
-pub fn rollback(undo: &Undo<'_>, merge: &mut Merge<'_>) -> Plan {
+pub fn rollback(undo: &Undo<'_>, reader: &mut dyn Reader) -> Plan {
     let written = undo.written();
-    let (drift, owners) = undo.judge(&written);
+    let (mut drift, owners) = undo.judge(&written);
+    let hosts_keys: Vec<(TreePath, Adapted)> = drift
+        .paths
+        .iter()
+        .filter_map(|(path, judged)| Some((path.clone(), reader.adapt(path, judged)?)))
+        .collect();
+    for (path, adapted) in hosts_keys {
+        drift.adapt(&path, adapted);
+    }
     let verdicts = drift
         .paths
         .iter()
         .map(|(path, judged)| {
             let later = written.get(path).map_or(&[][..], Vec::as_slice);
-            (path.clone(), undo.verdict(path, judged, later, &owners, merge))
+            (path.clone(), undo.verdict(path, judged, later, &owners, reader))
         })
         .collect();
     let mut held = spread(&drift, undo.record, &verdicts, Vec::new());
@@ -144,6 +161,7 @@ impl Undo<'_> {
                 standing: Standing::HostOwned,
                 edits: policy_on_record(self.deployment, pack, wanted),
                 modes: known.map_or(Modes::ExecBit, |known| known.modes),
+                adapted: None,
             };
             clear_way(path, &mut judged, self.record, &owners, self.actual);
             let marked = |entry: Option<&Recorded>| entry.is_some_and(|entry| entry.base.is_none());
@@ -204,7 +222,7 @@ impl Undo<'_> {
         judged: &Judged,
         later: &[&Action],
         owners: &Owners,
-        merge: &mut Merge<'_>,
+        reader: &mut dyn Reader,
     ) -> Verdict {
         if !self.covers(&judged.pack) {
             return Verdict::Leave;
@@ -216,7 +234,8 @@ impl Undo<'_> {
         if nobodys && self.actual.paths.contains_key(path) {
             return Verdict::Leave;
         }
-        let left = match undone(path, judged, later, merge).and_then(|left| self.finished(path, judged, left))
+        let left = match undone(path, judged, later, reader)
+            .and_then(|left| self.finished(path, judged, left, reader))
         {
             Ok(Left::Entry(left)) => left,
             Ok(Left::Obstacle) => {
@@ -230,6 +249,11 @@ impl Undo<'_> {
                     None => settled(judged, judged.actual_entry()),
                 };
             }
+            // What undoing newer generations would have left in between never lay here.
+            Err(HoldCause::Conflict { base, desired, conflict, .. }) => {
+                let actual = judged.actual_entry();
+                return Verdict::Hold(HoldCause::Conflict { base, actual, desired, conflict });
+            }
             Err(cause) => return Verdict::Hold(cause),
         };
         let before = judged.actual_entry();
@@ -241,8 +265,7 @@ impl Undo<'_> {
         {
             return Verdict::Hold(HoldCause::Obstructed(obstacle));
         }
-        // A person's bytes are those that differ from the base; what undoing newer generations would
-        // have left in between never lay here.
+        // A person's bytes are those that differ from the base.
         let base = judged.base().map(|base| plain(judged.modes, base));
         let save = before.is_some_and(|before| Some(plain(judged.modes, before)) != base);
         let settle = record_of(judged, left);
@@ -281,14 +304,20 @@ impl Undo<'_> {
     }
 
     /// As a pass to the target's Desired would do it, from what undoing left.
-    fn finished(&self, path: &TreePath, judged: &Judged, left: Left) -> Result<Left, HoldCause> {
+    fn finished(
+        &self,
+        path: &TreePath,
+        judged: &Judged,
+        left: Left,
+        reader: &mut dyn Reader,
+    ) -> Result<Left, HoldCause> {
         let (Some(_), Left::Entry(_) | Left::Obstacle) = (&judged.desired, &left) else { return Ok(left) };
         let mut last = judged.clone();
         last.recorded = self.target.entries.get(path).cloned();
         if let Left::Entry(entry) = left {
             last.actual = entry.map(Seen::Entry);
         }
-        last.standing = stand(&last);
+        stand_adapted(path, &mut last, reader);
         let decision = self.record.decisions.get(path).filter(|_| last.actual == judged.actual);
         match verdict(&last, None, decision, Departs::No) {
             Verdict::Write { after, .. } => Ok(Left::Entry(after)),
@@ -363,7 +392,7 @@ fn undone(
     path: &TreePath,
     judged: &Judged,
     later: &[&Action],
-    merge: &mut Merge<'_>,
+    reader: &mut dyn Reader,
 ) -> Result<Left, HoldCause> {
     let mut step = judged.clone();
     let desired = |entry| DesiredEntry { entry, host_owned: false, commit: None };
@@ -377,8 +406,9 @@ fn undone(
         let owner = action.pack.clone();
         step.recorded = Some(Recorded { owner, base: left, written: left, commit: None });
         step.desired = action.before.map(desired);
-        step.standing = stand(&step);
-        let answer = merge_ask(&step).map(|(base, actual, desired)| merge(path, base, actual, desired));
+        stand_adapted(path, &mut step, reader);
+        let answer =
+            merge_ask(&step).map(|(base, actual, desired)| reader.merge(path, base, actual, desired));
         match verdict(&step, answer.as_ref(), None, Departs::No) {
             Verdict::Write { after, .. } => step.actual = after.map(Seen::Entry),
             Verdict::Leave if step.standing == Standing::Conflicted => return Ok(Left::Kept),
@@ -391,6 +421,13 @@ fn undone(
         Some(Seen::Obstacle(_)) => Left::Obstacle,
         None => Left::Entry(None),
     })
+}
+
+/// Judges a path whose sides are not those of the record.
+fn stand_adapted(path: &TreePath, judged: &mut Judged, reader: &mut dyn Reader) {
+    judged.adapted = None;
+    judged.adapted = reader.adapt(path, judged);
+    judged.standing = stand(judged);
 }
 
 /// The target's base with what is left there; `None` where the target has nothing.

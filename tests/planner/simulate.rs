@@ -14,11 +14,25 @@ use packfleet::model::plan::{Action, Conflict, Obstacle, Plan};
 use packfleet::model::record::Record;
 use packfleet::model::{Content, Entry, TreePath};
 use packfleet::plan::Drift;
+use packfleet::plan::drift::{Adapted, Judged};
 use packfleet::plan::planner::{self, Question};
-use packfleet::plan::rollback::{Undo, rollback};
+use packfleet::plan::rollback::{Reader, Undo, rollback};
 use packfleet::plan::verdict::MergeAnswer;
 
 use crate::world::{Back, Merging, Node, World};
+
+impl Reader for World {
+    fn merge(&mut self, path: &TreePath, base: Content, actual: Content, desired: Content) -> MergeAnswer {
+        match self.answers.get(path) {
+            Some(answer) => answer.clone(),
+            None => self.merged(base, actual, desired),
+        }
+    }
+
+    fn adapt(&mut self, _path: &TreePath, _judged: &Judged) -> Option<Adapted> {
+        None
+    }
+}
 
 impl World {
     /// Every path that the host looks at: recorded or desired.
@@ -104,7 +118,7 @@ impl World {
         for (path, (base, ours, theirs)) in asks {
             let answer = match self.answers.get(&path) {
                 Some(answer) => answer.clone(),
-                None => self.merge(base, ours, theirs),
+                None => self.merged(base, ours, theirs),
             };
             answers.insert(path, answer);
         }
@@ -139,13 +153,10 @@ impl World {
             given: &given,
             only: back.only.as_ref(),
         };
-        rollback(&undo, &mut |path, base, ours, theirs| match self.answers.get(path) {
-            Some(answer) => answer.clone(),
-            None => self.merge(base, ours, theirs),
-        })
+        rollback(&undo, self)
     }
 
-    fn merge(&mut self, base: Content, ours: Content, theirs: Content) -> MergeAnswer {
+    fn merged(&mut self, base: Content, ours: Content, theirs: Content) -> MergeAnswer {
         let names = [base, ours, theirs].map(|content| self.names[&content].clone());
         if self.merging == Merging::Letters {
             let [base, ours, theirs] = names.map(|name| {
