@@ -25,7 +25,7 @@ Examples:
   packfleet status -q               what is not in sync
   packfleet why prod                what stands in the way, and what clears it
 
-Exit codes: 0 in sync or done, 1 failed, 2 changes (where asked for), 3 held, 4 refused by policy,
+Exit codes: 0 in sync or done, 1 failed, 2 changes (where asked for), 3 held, 4 refused by policy, \
 5 waiting, 64 usage or an invalid fleet.toml, 75 locked. Where several apply: 64, 1, 75, 4, 3, 5, 2."
 )]
 pub struct Args {
@@ -135,7 +135,7 @@ pub struct Init {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = format!("{SELECTORS}
 
-Legend: + add, ~ change, - remove, M merge of your edit and the pack's change, E your edit, kept, X held,
+Legend: + add, ~ change, - remove, M merge of your edit and the pack's change, E your edit, kept, X held, \
 H the host's own, = adopted, ! restored.
 
 Examples:
@@ -169,7 +169,7 @@ pub struct Plan {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = format!("{SELECTORS}
 
-Deployments converge in the order of depends_on, independent ones side by side. What fails or is held delays
+Deployments converge in the order of depends_on, independent ones side by side. What fails or is held delays \
 only those that depend on it.
 
 Examples:
@@ -199,7 +199,7 @@ pub struct Apply {
 /// `lock`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-With a fleet.lock nothing moves, branches included, except pins that say follow = true. Without --update only
+With a fleet.lock nothing moves, branches included, except pins that say follow = true. Without --update only \
 what is missing is added, and what nothing asks for any more goes.
 
 Examples:
@@ -248,7 +248,7 @@ pub struct Status {
 /// `diff`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-For what an apply would change: from what is there to what would be. For your edits: from what packfleet left
+For what an apply would change: from what is there to what would be. For your edits: from what packfleet left \
 there to what is there. A PATH may be abbreviated to its end (`Server.ts`).
 
 Examples:
@@ -285,7 +285,7 @@ pub struct History {
 /// `rollback`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Takes back what later generations wrote, and nothing else. Edits made since are merged, or the rollback is held.
+Takes back what later generations wrote, and nothing else. Edits made since are merged, or the rollback is held. \
 What it rejects does not come back until fleet.toml gives something else, or `packfleet retry`.
 
 Examples:
