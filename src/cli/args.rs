@@ -294,7 +294,7 @@ Examples:
 pub struct Rollback {
     /// Which deployment
     pub deployment: String,
-    /// The generation to go back to [default: before the newest one that wrote a file]
+    /// The generation to go back to [default: before the newest one that wrote a file or moved a pack]
     #[arg(long, value_name = "GEN")]
     pub to: Option<u64>,
     /// Only this pack

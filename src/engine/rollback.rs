@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::Host;
+use crate::host::{Generation, Host};
 use crate::model::desired::Resolution;
 use crate::model::fleet::Deployment;
 use crate::model::plan::Conflict;
 use crate::model::record::Record;
-use crate::model::{Content, PackName, TreePath};
+use crate::model::{Content, DesiredDigest, PackName, TreePath};
 use crate::plan::drift::{Adapted, Judged};
 use crate::plan::rollback::{Reader, Undo, rollback};
 use crate::plan::verdict::MergeAnswer;
@@ -21,7 +21,7 @@ use super::resolve::resolve;
 use super::workspace::Workspace;
 use super::{Events, Options};
 
-/// Plans going back to generation `to` (default: before the newest one that wrote a file), for one pack
+/// Plans going back to generation `to` (default: before the newest one that wrote a file or moved a pack), for one pack
 /// or all. The plan is in the report's survey; [`super::decide::commit`] carries it out.
 pub fn plan(
     workspace: &Workspace,
@@ -41,8 +41,7 @@ pub fn plan(
         return Err(Failure::Request(text));
     };
     let past = host.generations()?;
-    let newest_with_actions = past.iter().find(|generation| !generation.actions.is_empty());
-    let to = match (to, newest_with_actions) {
+    let to = match (to, newest_change(&past, &record)) {
         (Some(to), _) => to,
         (None, Some(generation)) => generation.number - 1,
         (None, None) => {
@@ -98,6 +97,21 @@ pub fn plan(
     Ok(report)
 }
 
+/// The newest generation that wrote a file or moved a pack. Decisions and retries move nothing: nobody means
+/// them when going back one step.
+fn newest_change<'a>(past: &'a [Generation], record: &'a Record) -> Option<&'a Generation> {
+    let packs = |record: &Record| -> BTreeMap<PackName, DesiredDigest> {
+        record.packs.iter().map(|(name, pack)| (name.clone(), pack.desired)).collect()
+    };
+    let mut after = packs(record);
+    past.iter().find(|generation| {
+        let before = generation.previous.as_ref().map(packs).unwrap_or_default();
+        let moved = before != after;
+        after = before;
+        moved || !generation.actions.is_empty()
+    })
+}
+
 /// Looks again, at the paths of later generations and of the target as well.
 #[expect(clippy::too_many_arguments, reason = "one call, in one place")]
 fn widen(
@@ -106,7 +120,7 @@ fn widen(
     host: &dyn Host,
     deployment: &Deployment,
     survey: &mut Survey,
-    later: &[&crate::host::Generation],
+    later: &[&Generation],
     target: &Record,
     options: &Options,
 ) -> Result<(), Failure> {
