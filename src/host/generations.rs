@@ -4,7 +4,7 @@
 //! before, and in the slots what came out. Bytes are checked against their digest before they are given
 //! out, and looked at once more before they are removed: who had such a file open may have written to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use super::beneath::{Dir, Node};
@@ -105,6 +105,15 @@ impl Generations {
         };
         Ok((Content::of(&bytes) == expected.content).then_some(bytes))
     }
+}
+
+/// What the generations from `oldest` on put.
+pub fn put_since(state: &Dir, oldest: u64) -> Result<BTreeSet<Content>, HostError> {
+    let Some(generations) = Generations::open(state)? else { return Ok(BTreeSet::new()) };
+    let numbers = generations.numbers()?.into_iter().filter(|number| *number >= oldest);
+    let manifests = numbers.filter_map(|number| Generations::manifest(&generations.slots(number).ok()?));
+    let actions = manifests.flat_map(|manifest| manifest.actions);
+    Ok(actions.filter_map(|action| Some(action.after?.content)).collect())
 }
 
 /// Removes generations that are not to be kept. What cannot be removed now is removed next time.

@@ -205,7 +205,12 @@ impl Host for MemoryHost {
         let fetch = |content: Content| super::verified(blobs, content);
         let mut objects = BTreeMap::new();
         let held = |content| Ok::<_, HostError>(inside.objects.contains_key(&content));
-        for content in plan.kept_contents(held)? {
+        let mut contents = plan.kept_contents(held)?;
+        let keep = commit.keep_generations.max(1) as usize;
+        let undoable = inside.generations.iter().take(keep - 1).flat_map(|(past, _)| &past.actions);
+        let put = undoable.filter_map(|action| Some(action.after?.content));
+        contents.extend(put.filter(|content| inside.objects.contains_key(content)));
+        for content in contents {
             let bytes = match inside.objects.get(&content) {
                 Some(bytes) => bytes.clone(),
                 None => fetch(content)?,
@@ -270,7 +275,7 @@ impl Host for MemoryHost {
             previous: inside.record.clone(),
         };
         inside.generations.insert(0, (generation, backup));
-        inside.generations.truncate(commit.keep_generations.max(1) as usize);
+        inside.generations.truncate(keep);
         inside.history.push(annals::history_line(commit));
         inside.objects = objects;
         inside.tree = tree;

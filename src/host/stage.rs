@@ -16,6 +16,7 @@ use std::io::{self, Read, Seek, Write};
 use super::attributes::{Inherited, Replaced, forget_default};
 use super::beneath::{Dir, Node, Stat, stat_file};
 use super::edits::{self, Edits};
+use super::generations;
 use super::journal::{Deed, Direction, Journal, Manifest, Step, slot};
 use super::live::{Live, out_of_reach};
 use super::sight::{Found, Sight};
@@ -515,7 +516,15 @@ impl Stager<'_> {
             let stat = dir.stat(content.to_string());
             stat.map(|stat| stat.is_some()).map_err(failed("look at object", content.to_string()))
         };
-        let contents = self.commit.plan.kept_contents(held)?;
+        let mut contents = self.commit.plan.kept_contents(held)?;
+        // An edit on top of what a generation put is merged with that when the generation is undone.
+        let keep = u64::from(self.commit.keep_generations);
+        let oldest = (self.commit.plan.next.generation + 1).saturating_sub(keep);
+        for content in generations::put_since(self.state, oldest)? {
+            if held(content)? {
+                contents.insert(content);
+            }
+        }
         for content in &contents {
             if !held(*content)? {
                 let bytes = verified(self.blobs, *content)?;

@@ -315,6 +315,28 @@ fn what_was_put_without_being_the_base_is_kept_while_it_stands() {
 }
 
 #[test]
+fn what_was_put_without_being_the_base_is_kept_while_its_generation_can_be_undone() {
+    let base = Entry::of(Kind::File, b"the pack's");
+    for (kind, place) in places() {
+        let host = place.host();
+        for round in 1..8 {
+            // The first round puts a merge; somebody edits it before the second one replaces it.
+            let text = if round == 1 { "merged" } else { "another" };
+            let wanted = files(&[("a", text), ("n", &round.to_string())]);
+            let mut plan = plan(host, &wanted, "1");
+            plan.next.entries.get_mut(&path("a")).unwrap().base = Some(base);
+            host.apply(&commit(&plan), &Store::of(&wanted)).unwrap();
+            if round == 1 {
+                place.write("a", Kind::File, b"edited");
+            }
+            let undoable = host.generations().unwrap().iter().any(|generation| generation.number == 1);
+            let kept = host.kept(Content::of(b"merged")).unwrap();
+            assert_eq!(kept.is_some(), undoable, "{kind} {round}");
+        }
+    }
+}
+
+#[test]
 fn a_record_can_change_without_a_file() {
     let wanted = files(&[("a", "one")]);
     for (kind, place) in places() {
