@@ -161,6 +161,24 @@ stories! {
     upgrade
 }
 
+/// `packfleet … | head`: what can no longer be printed is dropped, and the command ends as it would have.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let shell = Shell::new();
+    for words in [&["schema"][..], &["--help"], &["--version"], &["completions", "zsh"], &["man"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_packfleet"))
+            .args(words)
+            .env("HOME", shell.top())
+            .stdout(writer)
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{words:?}: {} {said}", output.status);
+    }
+}
+
 /// Each command of the README's walk, in order, ends as the README says: with 0 or `exit code N`.
 #[test]
 fn the_readme_walk_runs_as_it_stands() {
