@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::host::{Generation, Host};
 use crate::model::desired::Resolution;
 use crate::model::fleet::Deployment;
-use crate::model::plan::Conflict;
+use crate::model::plan::{Conflict, Purpose};
 use crate::model::record::Record;
 use crate::model::{Content, DesiredDigest, PackName, TreePath};
 use crate::plan::drift::{Adapted, Judged};
@@ -41,12 +41,9 @@ pub fn plan(
         return Err(Failure::Request(text));
     };
     let past = host.generations()?;
-    let to = match (to, newest_change(&past, &record)) {
-        (Some(to), _) => to,
-        (None, Some(generation)) => generation.number - 1,
-        (None, None) => {
-            return Err(Failure::Request(format!("{} has no generation to undo", deployment.name)));
-        }
+    let to = match to {
+        Some(to) => to,
+        None => one_back(deployment, host.as_ref(), &past, &record)?,
     };
     let later: Vec<_> = past.iter().filter(|generation| generation.number > to).collect();
     let reaches = later.len() as u64 == record.generation.saturating_sub(to);
@@ -62,6 +59,10 @@ pub fn plan(
     }
     let empty = Record::empty(record.fleet.clone(), record.deployment.clone(), record.root.clone());
     let target = later.last().and_then(|generation| generation.previous.clone()).unwrap_or(empty);
+    if let Some(pack) = only.filter(|pack| ![&record, &target].iter().any(|r| r.packs.contains_key(*pack))) {
+        let text = format!("{} has no pack {pack}, and had none at generation {to}", deployment.name);
+        return Err(Failure::Request(text));
+    }
     widen(workspace, &resolutions, host.as_ref(), deployment, survey, &later, &target, options)?;
     let actions: Vec<_> = later.iter().map(|generation| generation.actions.clone()).collect();
     let (plan, made) = {
@@ -93,8 +94,42 @@ pub fn plan(
     };
     survey.merged = made;
     survey.plan = plan;
+    if !survey.plan.commits && survey.plan.holds.is_empty() {
+        let what = only.map_or_else(|| "is".to_owned(), |pack| format!("has pack {pack}"));
+        let text =
+            format!("{} {what} as it was at generation {to}: there is nothing to undo", deployment.name);
+        return Err(Failure::Request(text));
+    }
     report.outcome = super::report::outcome_of(&survey.plan);
     Ok(report)
+}
+
+/// Where one step back leads. After a rollback that is for a person to say: forward again, or further back.
+fn one_back(
+    deployment: &Deployment,
+    host: &dyn Host,
+    past: &[Generation],
+    record: &Record,
+) -> Result<u64, Failure> {
+    let name = &deployment.name;
+    let Some(newest) = newest_change(past, record) else {
+        return Err(Failure::Request(format!("{name} has no generation to undo")));
+    };
+    let history = host.history()?;
+    let purpose = history.iter().find(|line| line.generation == newest.number).map(|line| &line.purpose);
+    let Some(Purpose::Rollback { to }) = purpose else { return Ok(newest.number - 1) };
+    let before: Vec<Generation> = past.iter().filter(|past| past.number <= *to).cloned().collect();
+    let stood = past.iter().find(|past| past.number == to + 1).and_then(|past| past.previous.as_ref());
+    let further = match stood.and_then(|record| newest_change(&before, record)) {
+        Some(further) => format!(", or --to {} to go further back", further.number - 1),
+        None => String::new(),
+    };
+    let again = newest.number - 1;
+    Err(Failure::Request(format!(
+        "{name} was rolled back already: generation {} went back to {to}. \
+         Say where to: --to {again} to undo that{further}",
+        newest.number
+    )))
 }
 
 /// The newest generation that wrote a file or moved a pack. Decisions and retries move nothing: nobody means

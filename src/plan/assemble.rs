@@ -108,3 +108,13 @@ fn made(actions: &[Action], actual: &Actual) -> BTreeSet<TreePath> {
         .filter(|directory| !actual.directories.contains(directory))
         .collect()
 }
+
+/// A new edit on the host, or a decision that lapsed, is no reason to write; anything else is.
+pub(super) fn says_something_new(before: &Record, after: &Record) -> bool {
+    before.packs != after.packs
+        || before.rejected != after.rejected
+        || before.entries.len() != after.entries.len()
+        || before.entries.iter().zip(&after.entries).any(|((path, was), (same, is))| {
+            path != same || was.owner != is.owner || was.base != is.base || was.commit != is.commit
+        })
+}

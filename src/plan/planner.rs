@@ -13,7 +13,7 @@ use crate::model::plan::{Plan, Purpose};
 use crate::model::record::{Decision, Record, Take};
 use crate::model::{Content, FleetName, RecordDigest, TreePath};
 
-use super::assemble::{actions, directories, settle};
+use super::assemble::{actions, directories, says_something_new, settle};
 use super::audit::audit;
 use super::drift::{Drift, PackDrift, judge};
 use super::holds::{Held, spread};
@@ -139,14 +139,4 @@ fn waits(path: &TreePath, decision: &Decision, drift: &Drift, held: &Held) -> bo
     drift.packs.get(&judged.pack).is_some_and(frozen)
         && judged.obstacle().is_none()
         && decision.actual == judged.actual_entry()
-}
-
-/// A new edit on the host, or a decision that lapsed, is no reason to write; anything else is.
-fn says_something_new(before: &Record, after: &Record) -> bool {
-    before.packs != after.packs
-        || before.rejected != after.rejected
-        || before.entries.len() != after.entries.len()
-        || before.entries.iter().zip(&after.entries).any(|((path, was), (same, is))| {
-            path != same || was.owner != is.owner || was.base != is.base || was.commit != is.commit
-        })
 }

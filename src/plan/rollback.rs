@@ -23,7 +23,7 @@ use crate::model::plan::{Action, Cause, Hold, HoldCause, Obstacle, Plan, Purpose
 use crate::model::record::{Decision, Record, Recorded, RecordedPack, Rejection, Take};
 use crate::model::{Content, DesiredDigest, Entry, PackName, RecordDigest, TreePath};
 
-use super::assemble::{actions, directories, settle};
+use super::assemble::{actions, directories, says_something_new, settle};
 use super::drift::{
     Adapted, Drift, Judged, PackDrift, clear_way, plain, policy_on_record, recorded_desired, stand,
 };
@@ -87,13 +87,17 @@ pub fn rollback(undo: &Undo<'_>, reader: &mut dyn Reader) -> Plan {
     let mut held = spread(&drift, undo.record, &verdicts, Vec::new());
     // The whole is held; that packs wait for each other besides says nothing more.
     held.holds.retain(|hold| !matches!(hold.cause, HoldCause::Requires { .. }));
-    let commits = held.holds.is_empty();
     let mut next = undo.record.clone();
-    let (mut steps, mut prune) = (Vec::new(), Vec::new());
-    if commits {
+    let (mut steps, mut prune, mut commits) = (Vec::new(), Vec::new(), false);
+    if held.holds.is_empty() {
         steps = actions(&drift, undo.record, &verdicts, &held);
         undo.restore(&mut next, &drift, &verdicts, &held);
+        commits = !steps.is_empty() || says_something_new(undo.record, &next);
+    }
+    if commits {
         prune = directories(&mut next, &steps, undo.actual);
+    } else {
+        next = undo.record.clone();
     }
     next.generation += 1;
     Plan {
