@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use camino::Utf8Path;
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 
+use super::libgit2::Headers;
 use super::listing::{self, Listed, Listings, WalkError};
 use super::mirror::Mirror;
 use super::{PackSource, PackTree, Refs, SourceError, TreeRules};
@@ -91,7 +92,7 @@ impl GitSource {
                 },
             };
             let Some(id) = found else { return Ok(None) };
-            let (_, kind) = odb.read_header(id).map_err(unreadable)?;
+            let (kind, _) = Headers::of(repository).and_then(|it| it.read(id)).map_err(unreadable)?;
             if kind != ObjectType::Commit {
                 return Err(SourceError::Unknown(format!(
                     "{rev} is a {} of {}, no commit",

@@ -1,10 +1,16 @@
-//! Settings of libgit2 that hold for the whole process: the one module with `unsafe`.
+//! What is to be had of libgit2 by `unsafe` only: settings of the whole process, and headers of objects.
 //!
-//! libgit2 keeps them in plain globals that it reads when a connection or a repository is opened, and its
+//! libgit2 keeps the settings in plain globals that it reads when a connection or a repository is opened, and its
 //! setters take no lock. They are therefore set once, before the first repository of this process is
-//! opened, and never changed again.
+//! opened, and never changed again. Headers are read here because git2's own way panics where damage made
+//! one that names no kind of object.
 
+use std::ffi::CString;
+use std::os::raw::c_int;
+use std::ptr;
 use std::sync::OnceLock;
+
+use git2::{ObjectType, Oid, Repository};
 
 /// Milliseconds to wait for a server to accept a connection.
 const CONNECT_TIMEOUT: i32 = 20_000;
@@ -36,6 +42,50 @@ fn set() {
         if let Err(error) = result {
             tracing::warn!(%error, "libgit2 refused a setting");
         }
+    }
+}
+
+/// A repository's objects, of which only kind and size are asked.
+#[derive(Debug)]
+pub(super) struct Headers(*mut libgit2_sys::git_odb);
+
+#[expect(unsafe_code, reason = "git2 panics on a header of no known kind")]
+impl Headers {
+    /// Of a bare repository.
+    pub(super) fn of(repository: &Repository) -> Result<Self, git2::Error> {
+        settle();
+        let objects = repository.path().join("objects").into_os_string().into_encoded_bytes();
+        let objects = CString::new(objects).map_err(|_| git2::Error::from_str("a path with a NUL"))?;
+        let mut odb = ptr::null_mut();
+        // SAFETY: libgit2 is initialised, the path is a C string that outlives the call, and the result is
+        // owned by the new value alone, which frees it once.
+        let code = unsafe { libgit2_sys::git_odb_open(&mut odb, objects.as_ptr()) };
+        if code < 0 { Err(git2::Error::last_error(code)) } else { Ok(Self(odb)) }
+    }
+
+    /// Kind and size in bytes of an object, without its content; damage is an error.
+    pub(super) fn read(&self, id: Oid) -> Result<(ObjectType, usize), git2::Error> {
+        let mut raw = libgit2_sys::git_oid { id: [0; 20] };
+        raw.id.copy_from_slice(id.as_bytes());
+        let (mut size, mut kind): (usize, c_int) = (0, 0);
+        // SAFETY: `self.0` is open until it is dropped, and the three pointers are to values on this stack.
+        let code = unsafe { libgit2_sys::git_odb_read_header(&mut size, &mut kind, self.0, &raw) };
+        if code < 0 {
+            return Err(git2::Error::last_error(code));
+        }
+        let known = [ObjectType::Blob, ObjectType::Tree, ObjectType::Commit, ObjectType::Tag];
+        match ObjectType::from_raw(kind).filter(|kind| known.contains(kind)) {
+            Some(kind) => Ok((kind, size)),
+            None => Err(git2::Error::from_str(&format!("object {id} is damaged: it is of no known kind"))),
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "what libgit2 allocated, it frees")]
+impl Drop for Headers {
+    fn drop(&mut self) {
+        // SAFETY: opened by `of`, and never freed elsewhere.
+        unsafe { libgit2_sys::git_odb_free(self.0) }
     }
 }
 

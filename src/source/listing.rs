@@ -11,6 +11,7 @@ use camino::Utf8PathBuf;
 use git2::{ObjectType, Odb, Oid, Repository};
 use serde::{Deserialize, Serialize};
 
+use super::libgit2::Headers;
 use super::objects::replace;
 use super::rules::{self, Intake};
 use super::{PackEntry, SourceError, TreeRules};
@@ -109,6 +110,7 @@ impl Listings {
 
 fn walk(repository: &Repository, top: Oid, rules: &TreeRules, place: &str) -> Result<Vec<Listed>, WalkError> {
     let odb = repository.odb().map_err(|error| WalkError::Object(top, error))?;
+    let headers = Headers::of(repository).map_err(|error| WalkError::Object(top, error))?;
     let mut intake = Intake::new(rules);
     let mut blobs = std::collections::BTreeMap::new();
     let mut ahead: Vec<(Option<TreePath>, Oid)> = vec![(None, top)];
@@ -139,7 +141,7 @@ fn walk(repository: &Repository, top: Oid, rules: &TreeRules, place: &str) -> Re
             };
             let bytes = {
                 let unreadable = |error| WalkError::Object(entry.id(), error);
-                let (size, _) = odb.read_header(entry.id()).map_err(unreadable)?;
+                let (_, size) = headers.read(entry.id()).map_err(unreadable)?;
                 intake.announce(&path, size as u64)?;
                 read(&odb, entry.id()).map_err(unreadable)?
             };

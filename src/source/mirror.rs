@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use git2::{ErrorCode, ObjectType, Oid, Repository};
 
+use super::libgit2::Headers;
 use super::objects::{io, make_dir, replace};
 use super::origin::{self, Listing};
 use super::{Ref, Refs, SourceError, libgit2};
@@ -327,11 +328,11 @@ fn refs(repository: &Repository) -> Result<Refs, git2::Error> {
 
 /// Whether every ref leads to an object, and those among them that lead on to the next.
 fn whole(repository: &Repository) -> Result<bool, git2::Error> {
-    let odb = repository.odb()?;
+    let headers = Headers::of(repository)?;
     for reference in repository.references_glob("refs/packfleet/*")? {
         let Some(mut id) = reference?.target() else { return Ok(false) };
         loop {
-            let Ok((_, kind)) = odb.read_header(id) else { return Ok(false) };
+            let Ok((kind, _)) = headers.read(id) else { return Ok(false) };
             id = match kind {
                 ObjectType::Tag => repository.find_tag(id)?.target_id(),
                 ObjectType::Commit => repository.find_commit(id)?.tree_id(),

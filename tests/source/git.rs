@@ -271,6 +271,38 @@ fn pins_are_refs_and_outlive_a_damaged_mirror_and_a_forgetful_origin() {
     assert_eq!(run.tree(Some(&second), &[None], &rules()).unwrap().entries.len(), 1);
 }
 
+/// Where an object begins in a mirror's pack, its kind is in three bits, of which two values mean nothing. The
+/// refresh that meets one makes the mirror anew, and who meets it later is told.
+#[test]
+fn an_object_of_no_known_kind_is_damage_and_no_panic() {
+    let world = World::new();
+    world.run().refresh().unwrap();
+    let pack = || {
+        let files = object_files(&world.mirror());
+        files.into_iter().find(|path| path.extension() == Some("pack")).unwrap()
+    };
+    let sound = fs::read(pack()).unwrap();
+    // One or two bytes of kind and size, then a zlib stream.
+    let begins = |at: &usize| sound[at + 1] == 0x78 || sound[*at] >= 0x80 && sound[at + 2] == 0x78;
+    let begins: Vec<usize> = (12..sound.len() - 22).filter(begins).collect();
+    assert!(begins.len() >= 5, "a commit, two trees and two blobs");
+    for (at, kind) in begins.into_iter().flat_map(|at| [(at, 0), (at, 5)]) {
+        let mut bytes = fs::read(pack()).unwrap();
+        bytes[at] = bytes[at] & 0x8f | kind << 4;
+        // Git keeps packs read-only; a new file in its place is not.
+        let path = pack();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let _ = fs::remove_dir_all(world.cache.join("trees"));
+        let run = world.run();
+        let _ = run.commit(world.first.as_str());
+        let _ = run.tree(Some(&world.first), &[None], &rules());
+        run.refresh().unwrap_or_else(|error| panic!("{at} {kind}: {error}"));
+        let tree = run.tree(Some(&world.first), &[None], &rules());
+        assert_eq!(tree.unwrap_or_else(|error| panic!("{at} {kind}: {error}")).entries.len(), 2);
+    }
+}
+
 fn object_files(dir: &Utf8Path) -> Vec<Utf8PathBuf> {
     let mut found = Vec::new();
     let mut ahead = vec![dir.join("objects")];

@@ -31,7 +31,7 @@ const CONFINED: [(&str, &[&str]); 13] = [
     ("comfy_table", &["cli"]),
     ("anstream", &["cli"]),
     ("anstyle", &["cli"]),
-    ("libgit2_sys", &[]),
+    ("libgit2_sys", &["source"]),
 ];
 
 /// The one module that may say `unsafe`.
