@@ -6,6 +6,8 @@
 //! cache, a git configuration and a time of its own. The name of that directory, and ids that depend on it,
 //! are written `[ROOT]` and `[ID]`.
 //!
+//! A line `Needs: PROGRAM` skips the story, and says so, where that is not installed.
+//!
 //! `UPDATE_STORIES=1 cargo test --test stories` writes down what is printed now; read the difference.
 //! The README's walk runs here, too.
 
@@ -115,6 +117,12 @@ fn told(story: &str) -> String {
 fn tell(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories").join(format!("{name}.md"));
     let story = fs::read_to_string(&path).expect("a story");
+    for line in story.lines().filter_map(|line| line.strip_prefix("Needs: ")) {
+        if Command::new(line).arg("-V").output().is_err() {
+            eprintln!("stories: {line} is not installed: {name} is not told");
+            return;
+        }
+    }
     let now = told(&story);
     if std::env::var_os("UPDATE_STORIES").is_some() {
         fs::write(&path, now).expect("a writable story");
@@ -151,11 +159,13 @@ stories! {
     first_contact
     goodbye
     host_keys
+    interrupted
     lock
     majors
     order
     problems
     revert
+    secrets
     rollback
     signatures
     upgrade

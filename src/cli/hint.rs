@@ -180,3 +180,111 @@ impl Hints {
 fn on_host(deployment: &Deployment, path: &str) -> String {
     word(&format!("{}/{path}", deployment.root))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::model::fleet::{Edits, HostAddress, Mode, State};
+    use crate::model::{Content, Entry, HostPath, Kind};
+
+    fn deployment() -> Deployment {
+        Deployment {
+            name: DeploymentName::new("prod").unwrap(),
+            host: HostAddress::Local,
+            root: HostPath::new("/opt/a b").unwrap(),
+            location: None,
+            labels: BTreeSet::new(),
+            mode: Mode::Converge,
+            state: State::Present,
+            depends_on: BTreeSet::new(),
+            packs: BTreeMap::new(),
+            edits: Edits::default(),
+        }
+    }
+
+    #[test]
+    fn every_cause_has_a_next_step() {
+        let path = TreePath::new("x/it's").unwrap();
+        let pack = PackName::new("bot").unwrap();
+        let entry = Some(Entry { kind: Kind::File, content: Content::of(b"") });
+        let conflict = |base, conflict| HoldCause::Conflict { base, actual: entry, desired: entry, conflict };
+        let obstructed = HoldCause::Obstructed;
+        let at = TreePath::new("x").unwrap();
+        let budget = HoldCause::Budget {
+            limit: "max_delete".into(),
+            files: 9,
+            of: 10,
+            percent: 25,
+            consent: "bot@1..2".into(),
+        };
+        let resolve = "packfleet -f f.toml resolve prod 'x/it'\\''s'";
+        let apply = "packfleet -f f.toml apply prod";
+        for (cause, expected) in [
+            (
+                conflict(entry, Conflict::Text { line: 1, places: 1 }),
+                format!("{resolve} --edit | --take local | --take pack"),
+            ),
+            (
+                conflict(entry, Conflict::Binary),
+                format!("{resolve} --take local | --take pack | --take FILE"),
+            ),
+            (conflict(None, Conflict::NotOurs), format!("{resolve} --take local | --take pack")),
+            (
+                obstructed(Obstacle::Unreadable("x".into())),
+                format!("make '/opt/a b/x/it'\\''s' readable for this user, then {apply}"),
+            ),
+            (obstructed(Obstacle::Busy), format!("{apply}, once nothing writes to it")),
+            (
+                obstructed(Obstacle::Ancestor { at: at.clone(), what: "symlink".into() }),
+                format!("move '/opt/a b/x' away, or make it a plain directory, then {apply}"),
+            ),
+            (
+                obstructed(Obstacle::Directory { foreign: Some("a\nb".into()) }),
+                format!("move '/opt/a b/x/it'\\''s/a\\nb' away, then {apply}"),
+            ),
+            (
+                obstructed(Obstacle::Special("socket".into())),
+                format!("move '/opt/a b/x/it'\\''s' away, then {apply}"),
+            ),
+            (HoldCause::Nested { by: at }, "clears with x".into()),
+            (HoldCause::Requires { pack: pack.clone() }, "clears with pack bot".into()),
+            (HoldCause::Tied { pack: pack.clone() }, "clears with pack bot".into()),
+            (
+                HoldCause::Version("x".into()),
+                format!("correct pack bot in f.toml or in its source, then {apply}"),
+            ),
+            (
+                HoldCause::Source("x".into()),
+                "see that the source of bot answers, then packfleet -f f.toml plan prod".into(),
+            ),
+            (
+                HoldCause::Rejected { desired: None, restored: 1 },
+                "packfleet -f f.toml retry prod bot, or let f.toml give another version".into(),
+            ),
+            (
+                budget,
+                format!("if it is meant: `consent = [\"bot@1..2\"]` under [budget] in f.toml, then {apply}"),
+            ),
+        ] {
+            let hints = Hints::new(Utf8Path::new("f.toml"));
+            let found = hints.of_hold(&cause, Some(&pack), Some(&path), &deployment(), &Purpose::Sync);
+            assert_eq!(found, expected, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_reverts_leaves_one_side_to_take() {
+        let hints = Hints::new(Utf8Path::new("./fleet.toml"));
+        let mut deployment = deployment();
+        deployment.edits.changed = Changed::Revert;
+        let cause =
+            HoldCause::Conflict { base: None, actual: None, desired: None, conflict: Conflict::NotOurs };
+        let path = TreePath::new("x").unwrap();
+        let found = hints.of_hold(&cause, None, Some(&path), &deployment, &Purpose::Sync);
+        assert_eq!(found, "packfleet resolve prod x --take pack");
+        let found = hints.of_hold(&cause, None, Some(&path), &deployment, &Purpose::Rollback { to: 2 });
+        assert!(found.ends_with("then packfleet rollback prod --to 2"), "{found}");
+    }
+}

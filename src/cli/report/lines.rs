@@ -105,7 +105,12 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
         }
         Standing::Converged if judged.recorded.is_none() && settles => Some(Line::new('=', path, ADOPTED)),
         Standing::Converged if judged.desired.is_some() && judged.recorded.is_some() && settles => {
-            Some(Line::new('=', path, "your edit is in the pack now"))
+            // Half a switch looks like edits that foresaw the version.
+            let note = match survey.observation.interrupted {
+                Some(_) => "there already, by the switch that did not end",
+                None => "your edit is in the pack now",
+            };
+            Some(Line::new('=', path, note))
         }
         Standing::HostOwned
             if judged.recorded.is_none() && judged.actual.is_some() && settles_mark(survey, path) =>
