@@ -39,6 +39,7 @@ pub fn log_line(text: &str, generation: u64) -> String {
 pub fn reason(action: &Action, purpose: &Purpose) -> &'static str {
     match (action.cause, purpose) {
         (_, Purpose::Rollback { .. }) | (Cause::Rollback, _) => "rollback",
+        (_, Purpose::RestoreEdit) => "restore",
         (Cause::Resolve, _) => "resolve",
         _ => "revert",
     }

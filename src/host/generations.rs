@@ -60,16 +60,18 @@ impl Generations {
 
     /// Those that can be rolled back, newest first: from `newest` down without a gap or damage.
     pub fn list(&self, newest: u64) -> Vec<Generation> {
-        let one = |number: u64| -> Option<Generation> {
-            let slots = self.slots(number).ok()?;
-            let manifest = Self::manifest(&slots).filter(|manifest| manifest.generation == number)?;
-            let previous = match read(&slots, slot::RECORD).ok()? {
-                Some(bytes) => Some(Record::decode(&bytes).ok()?),
-                None => None,
-            };
-            Some(Generation { number, actions: manifest.actions, previous })
+        (1..=newest).rev().map_while(|number| self.one(number)).collect()
+    }
+
+    /// One of them; `None` if it is missing or damaged.
+    fn one(&self, number: u64) -> Option<Generation> {
+        let slots = self.slots(number).ok()?;
+        let manifest = Self::manifest(&slots).filter(|manifest| manifest.generation == number)?;
+        let previous = match read(&slots, slot::RECORD).ok()? {
+            Some(bytes) => Some(Record::decode(&bytes).ok()?),
+            None => None,
         };
-        (1..=newest).rev().map_while(one).collect()
+        Some(Generation { number, actions: manifest.actions, previous })
     }
 
     /// Where the bytes of all generations lie.
@@ -107,13 +109,21 @@ impl Generations {
     }
 }
 
-/// What the generations from `oldest` on put.
-pub fn put_since(state: &Dir, oldest: u64) -> Result<BTreeSet<Content>, HostError> {
-    let Some(generations) = Generations::open(state)? else { return Ok(BTreeSet::new()) };
-    let numbers = generations.numbers()?.into_iter().filter(|number| *number >= oldest);
-    let manifests = numbers.filter_map(|number| Generations::manifest(&generations.slots(number).ok()?));
-    let actions = manifests.flat_map(|manifest| manifest.actions);
-    Ok(actions.filter_map(|action| Some(action.after?.content)).collect())
+/// What undoing the generations from `oldest` on, and the one that is being made, may need: what they put,
+/// and what the records before them kept, their bases.
+pub fn needed_since(state: &Dir, oldest: u64) -> Result<BTreeSet<Content>, HostError> {
+    let mut needed = BTreeSet::new();
+    let current = read(state, name::RECORD).map_err(failed("read", ".packfleet/record"))?;
+    // One that does not decode was refused before.
+    needed
+        .extend(current.and_then(|bytes| Record::decode(&bytes).ok()).iter().flat_map(Record::kept_contents));
+    let Some(generations) = Generations::open(state)? else { return Ok(needed) };
+    for number in generations.numbers()?.into_iter().filter(|number| *number >= oldest) {
+        let Some(past) = generations.one(number) else { continue };
+        needed.extend(past.actions.iter().filter_map(|action| Some(action.after?.content)));
+        needed.extend(past.previous.iter().flat_map(Record::kept_contents));
+    }
+    Ok(needed)
 }
 
 /// Removes generations that are not to be kept. What cannot be removed now is removed next time.

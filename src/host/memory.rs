@@ -207,9 +207,12 @@ impl Host for MemoryHost {
         let held = |content| Ok::<_, HostError>(inside.objects.contains_key(&content));
         let mut contents = plan.kept_contents(held)?;
         let keep = commit.keep_generations.max(1) as usize;
-        let undoable = inside.generations.iter().take(keep - 1).flat_map(|(past, _)| &past.actions);
-        let put = undoable.filter_map(|action| Some(action.after?.content));
-        contents.extend(put.filter(|content| inside.objects.contains_key(content)));
+        let undoable = || inside.generations.iter().take(keep - 1).map(|(past, _)| past);
+        let put =
+            undoable().flat_map(|past| past.actions.iter().filter_map(|action| Some(action.after?.content)));
+        let records = undoable().filter_map(|past| past.previous.as_ref()).chain(&inside.record);
+        let needed = put.chain(records.flat_map(Record::kept_contents));
+        contents.extend(needed.filter(|content| inside.objects.contains_key(content)));
         for content in contents {
             let bytes = match inside.objects.get(&content) {
                 Some(bytes) => bytes.clone(),

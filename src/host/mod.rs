@@ -188,7 +188,7 @@ pub struct SavedEdit {
     pub pack: Option<PackName>,
     /// What it is.
     pub entry: Entry,
-    /// Why it was taken out: `revert`, `resolve`, `rollback`, `late write`, `undo`.
+    /// Why it was taken out: `revert`, `resolve`, `rollback`, `restore`, `late write`, `undo`.
     pub reason: String,
     /// The generation that took it out.
     pub generation: u64,

@@ -517,10 +517,10 @@ impl Stager<'_> {
             stat.map(|stat| stat.is_some()).map_err(failed("look at object", content.to_string()))
         };
         let mut contents = self.commit.plan.kept_contents(held)?;
-        // An edit on top of what a generation put is merged with that when the generation is undone.
+        // An edit is merged with what its generation put, and with the base of the restored record.
         let keep = u64::from(self.commit.keep_generations);
         let oldest = (self.commit.plan.next.generation + 1).saturating_sub(keep);
-        for content in generations::put_since(self.state, oldest)? {
+        for content in generations::needed_since(self.state, oldest)? {
             if held(content)? {
                 contents.insert(content);
             }

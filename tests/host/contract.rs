@@ -264,7 +264,7 @@ fn generations_hold_what_came_out_as_long_as_they_are_kept() {
 fn bytes_that_no_commit_has_are_kept_beside_the_record() {
     for (kind, place) in places() {
         let host = place.host();
-        for round in ["one", "two"] {
+        for (nth, round) in ["one", "two", "three", "four", "five"].into_iter().enumerate() {
             let wanted = files(&[("a", round), ("b", "other")]);
             let mut plan = plan(host, &wanted, round);
             plan.next.entries.get_mut(&path("a")).unwrap().commit = None;
@@ -275,6 +275,10 @@ fn bytes_that_no_commit_has_are_kept_beside_the_record() {
                 "{kind}"
             );
             assert_eq!(host.kept(Content::of(b"other")).unwrap(), None, "{kind}");
+            // An edit in its place would come out instead of it; but a record that can be restored names it.
+            place.write("a", Kind::File, b"edited");
+            let first = host.kept(Content::of(b"one")).unwrap();
+            assert_eq!(first.is_some(), nth < 4, "{kind} {round}");
         }
     }
 }
