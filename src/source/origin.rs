@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
 use git2::{
     AutotagOption, Cred, CredentialType, Direction, ErrorClass, FetchOptions, Oid, ProxyOptions, Remote,
     RemoteCallbacks, Repository,
@@ -26,6 +27,12 @@ pub(super) fn fetch(
     url: &Url,
     wants: impl FnOnce(&Listing) -> bool,
 ) -> Result<Listing, SourceError> {
+    if let Some(path) = directory(url)
+        && !path.exists()
+    {
+        // libgit2 would take it for a URL, and complain of its protocol.
+        return Err(unreachable(url, &git2::Error::from_str("nothing is there")));
+    }
     let remote = &mut anonymous(repository, url)?;
     let mut connection = remote
         .connect_auth(Direction::Fetch, Some(callbacks(repository, url)), Some(proxy()))
@@ -78,6 +85,14 @@ fn download(
         }
         _ => unreachable(url, &error),
     })
+}
+
+/// The directory of an origin on this machine.
+fn directory(url: &Url) -> Option<&Utf8Path> {
+    let text = url.expose();
+    let path = Utf8Path::new(text.strip_prefix("file://").unwrap_or(text));
+    // `host:path` is ssh's; an escaped path is read by libgit2 alone.
+    (path.is_absolute() && !text.contains('%')).then_some(path)
 }
 
 fn proxy() -> ProxyOptions<'static> {

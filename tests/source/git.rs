@@ -106,7 +106,9 @@ fn the_origin_is_asked_once_a_run() {
     // An answer that did not come is remembered too: the origin is back, and still not asked.
     fs::rename(&world.origin.dir, world.cache.join("away")).unwrap();
     let run = world.run();
-    assert!(matches!(run.refresh(), Err(SourceError::Unreachable { .. })));
+    let gone = run.refresh().unwrap_err();
+    assert!(matches!(gone, SourceError::Unreachable { .. }));
+    assert!(all_text(&gone).contains("nothing is there"), "{gone:?}");
     fs::rename(world.cache.join("away"), &world.origin.dir).unwrap();
     assert!(matches!(run.refresh(), Err(SourceError::Unreachable { .. })));
     assert!(world.run().refresh().is_ok());
