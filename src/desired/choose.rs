@@ -66,7 +66,7 @@ pub enum ChooseError {
         tags: Listed,
     },
     /// A range that no version matches.
-    #[error("no version matches {range}; the nearest are {versions}{}", pre_release(.excluded.as_ref()))]
+    #[error("no version matches {range}; {} {versions}{}", nearest_are(versions), pre_release(.excluded.as_ref()))]
     NoMatch {
         /// The range.
         range: String,
@@ -136,6 +136,10 @@ impl Listed {
         names.truncate(LISTED);
         Self { names, more }
     }
+}
+
+fn nearest_are(versions: &Listed) -> &'static str {
+    if versions.names.len() == 1 { "the nearest is" } else { "the nearest are" }
 }
 
 impl fmt::Display for Listed {

@@ -125,7 +125,7 @@ fn what_is_said_instead() {
             "no version matches ^3; the nearest are 1.2.0, 1.3.0, 2.0.0, 2.1.0, 3.0.0-rc.1 and 2 more; \
              3.0.0-rc.1 is a pre-release, which only a range that names one chooses",
         ),
-        (&["v1.0.0"], &[], version(">=0.1, <0.2"), "no version matches >=0.1, <0.2; the nearest are 1.0.0"),
+        (&["v1.0.0"], &[], version(">=0.1, <0.2"), "no version matches >=0.1, <0.2; the nearest is 1.0.0"),
         (&["v1.0.0", "!v1.1.0"], &[], version("1"), "tag \"v1.1.0\" leads to no commit"),
         (&["!key"], &[], Requirement::Tag("key".into()), "tag \"key\" leads to no commit"),
         (

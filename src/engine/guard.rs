@@ -34,8 +34,10 @@ fn moved_tag(resolved: &Resolved, requirement: &Requirement, record: Option<&Rec
     let same_name = before.found_by == now.found_by && before.version == now.version;
     match (&before.commit, &now.commit) {
         (Some(was), Some(is)) if same_name && was != is => Some(HoldCause::Version(format!(
-            "tag {} moved: it was {was} when it was installed and is {is} now",
-            now.found_by
+            "tag {} moved: it was {was} when it was installed and is {is} now; if somebody meant that, rev = \"{}\" \
+             takes it",
+            now.found_by,
+            is.short()
         ))),
         _ => None,
     }
