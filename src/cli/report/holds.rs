@@ -39,6 +39,10 @@ pub fn details(workspace: &Workspace, survey: &Survey, hold: &Hold) -> Vec<Strin
         words::entry(*desired),
         words::entry(*base)
     ))];
+    let record = survey.observation.record.as_ref();
+    if record.zip(hold.path.as_ref()).is_some_and(|(record, path)| record.decisions.contains_key(path)) {
+        lines.push("what was decided here lapsed: the file or what the pack gives changed since".to_owned());
+    }
     if matches!(conflict, Conflict::Text { .. }) {
         let sides = bytes::with(workspace, survey, |bytes| sides(bytes, hold, theirs));
         lines.extend(sides.flatten().unwrap_or_default());
@@ -72,11 +76,15 @@ fn quoted(whose: &str, widest: usize, side: &[u8], other: &[u8]) -> Vec<String> 
         return vec![format!("{whose:<widest$}  {}", paint::faint("(those lines are gone)"))];
     }
     let all: Vec<&str> = text.lines().collect();
-    let first = match all.len() > LINES {
+    let mut first = match all.len() > LINES {
         true => most_alike(&all, &other).saturating_sub(1).min(all.len() - LINES),
         false => 0,
     };
     let end = all.len().min(first + LINES);
+    // A blank line at the top says nothing.
+    while first > 0 && first + 1 < end && all[first].trim().is_empty() {
+        first += 1;
+    }
     let mut out: Vec<String> = all[first..end]
         .iter()
         .enumerate()
@@ -140,7 +148,7 @@ mod tests {
         };
         assert_eq!(
             stripped(theirs, ours),
-            "pack\n           // No prompt.\n           if (!prompt && !missed) {\n       (and 4 lines before)"
+            "pack       // No prompt.\n           if (!prompt && !missed) {\n       (and 5 lines before)"
         );
         assert_eq!(
             stripped(ours, theirs),
