@@ -11,6 +11,7 @@ pub mod overlay;
 pub mod problem;
 pub mod render;
 pub mod schema;
+pub mod secrets;
 pub mod selector;
 
 mod cycle;
