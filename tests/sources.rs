@@ -4,6 +4,8 @@
 mod contract;
 #[path = "source/git.rs"]
 mod git;
+#[path = "source/history.rs"]
+mod history;
 #[path = "source/hostile_packs.rs"]
 mod hostile_packs;
 #[path = "source/repository.rs"]

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::objects::{ObjectStore, io};
 use super::rules::{self, Intake};
-use super::{PackEntry, PackSource, PackTree, Refs, SourceError, TreeRules};
+use super::{History, PackEntry, PackSource, PackTree, Refs, SourceError, TreeRules};
 use crate::model::pack::CommitId;
 use crate::model::{Content, Kind, TreePath};
 
@@ -179,6 +179,19 @@ impl PackSource for DirectorySource {
 
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {
         Err(SourceError::Unknown(format!("a plain directory has no object {id}")))
+    }
+
+    fn history(
+        &self,
+        _dirs: &[Option<TreePath>],
+        _main: Option<&CommitId>,
+        _most: usize,
+    ) -> Result<History, SourceError> {
+        Ok(History { whole: true, ..History::default() })
+    }
+
+    fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, SourceError> {
+        Err(SourceError::Unknown(format!("{} is a plain directory and has neither {a} nor {b}", self.path)))
     }
 
     fn pin(&self, _commits: &[CommitId]) -> Result<(), SourceError> {

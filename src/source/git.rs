@@ -14,7 +14,7 @@ use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 use super::libgit2::Headers;
 use super::listing::{self, Listed, Listings, WalkError};
 use super::mirror::Mirror;
-use super::{PackSource, PackTree, Refs, SourceError, TreeRules};
+use super::{History, PackSource, PackTree, Refs, SourceError, TreeRules, history};
 use crate::model::fleet::Url;
 use crate::model::pack::CommitId;
 use crate::model::{Content, TreePath};
@@ -303,6 +303,24 @@ impl PackSource for GitSource {
             let oid = Oid::from_str(id.as_str()).map_err(unreadable)?;
             let odb = repository.odb().map_err(unreadable)?;
             odb.read(oid).map(|object| object.data().to_vec()).map_err(unreadable)
+        })
+    }
+
+    fn history(
+        &self,
+        dirs: &[Option<TreePath>],
+        main: Option<&CommitId>,
+        most: usize,
+    ) -> Result<History, SourceError> {
+        let refs = self.known()?;
+        self.mirror.ask(|repository| {
+            history::walk(repository, &refs, dirs, main, most).map_err(|error| self.walk_error(error))
+        })
+    }
+
+    fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, SourceError> {
+        self.mirror.ask(|repository| {
+            history::merge_base(repository, a, b).map_err(|source| self.mirror.unreadable(source))
         })
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::rules::Intake;
-use super::{PackSource, PackTree, Ref, Refs, SourceError, TreeRules};
+use super::{History, PackSource, PackTree, Past, PastCommit, Ref, Refs, SourceError, TreeRules};
 use crate::model::pack::CommitId;
 use crate::model::{Content, Kind, TreePath};
 
@@ -176,6 +176,45 @@ impl PackSource for MemorySource {
 
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {
         Err(SourceError::Unknown(format!("memory keeps no raw object {id}")))
+    }
+
+    fn history(
+        &self,
+        dirs: &[Option<TreePath>],
+        main: Option<&CommitId>,
+        most: usize,
+    ) -> Result<History, SourceError> {
+        let state = self.state();
+        let tips: BTreeSet<&CommitId> =
+            state.branches.values().chain(state.tags.values().flatten()).collect();
+        let within =
+            |path: &TreePath| dirs.iter().any(|dir| dir.as_ref().is_none_or(|dir| path.is_below(dir)));
+        let mut states: Vec<Past> = Vec::new();
+        let mut seen: Vec<Vec<(&TreePath, &(Kind, Vec<u8>))>> = Vec::new();
+        for id in tips {
+            let files = state.commits.get(id).into_iter().flatten();
+            let files: Vec<_> = files.filter(|(path, _)| within(path)).collect();
+            if files.is_empty() {
+                continue;
+            }
+            let commit =
+                PastCommit { id: id.clone(), time: 0, subject: String::new(), on_main: main == Some(id) };
+            match seen.iter().position(|known| *known == files) {
+                Some(place) => states[place].commits.push(commit),
+                None if states.len() >= most => {}
+                None => {
+                    seen.push(files);
+                    states.push(Past { commits: vec![commit] });
+                }
+            }
+        }
+        let commits = states.iter().map(|state| state.commits.len()).sum();
+        Ok(History { whole: states.len() < most, states, commits })
+    }
+
+    fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, SourceError> {
+        // Commits in memory have no parents.
+        Ok((a == b).then(|| a.clone()))
     }
 
     fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError> {

@@ -7,6 +7,7 @@
 pub mod checkout;
 pub mod directory;
 pub mod git;
+mod history;
 mod libgit2;
 mod listing;
 pub mod memory;
@@ -53,8 +54,51 @@ pub trait PackSource: Send + Sync {
     /// The raw bytes of a commit or of an annotated tag, for checking signatures.
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError>;
 
+    /// The states that the first of `dirs` that exists had on any branch or tag, the newest first, at most
+    /// `most` of them; a plain directory has no past. `main` is the tip of the branch that is preferred.
+    fn history(
+        &self,
+        dirs: &[Option<TreePath>],
+        main: Option<&CommitId>,
+        most: usize,
+    ) -> Result<History, SourceError>;
+
+    /// The best common ancestor of two commits; `None` if they have none.
+    fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, SourceError>;
+
     /// Keeps commits reachable in the mirror, whatever the origin does. Nothing is ever dropped here.
     fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError>;
+}
+
+/// The past of a pack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Its distinct states, newest first.
+    pub states: Vec<Past>,
+    /// Commits that changed the pack, in these states.
+    pub commits: usize,
+    /// Whether that is all of it; false if older states were left out.
+    pub whole: bool,
+}
+
+/// One state that a pack had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// Commits at which it came about, and those with it that tags lead to; newest first, never empty.
+    pub commits: Vec<PastCommit>,
+}
+
+/// A commit of a pack's past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastCommit {
+    /// Its id.
+    pub id: CommitId,
+    /// When it was committed, in seconds since 1970.
+    pub time: i64,
+    /// The first line of its message, unescaped.
+    pub subject: String,
+    /// Whether the preferred branch leads to it.
+    pub on_main: bool,
 }
 
 /// What a pack's tree must obey.
