@@ -167,6 +167,7 @@ stories! {
     revert
     secrets
     rollback
+    rollback_alone
     signatures
     upgrade
 }

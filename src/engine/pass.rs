@@ -245,7 +245,13 @@ pub(crate) fn carry_out(
 ) -> Result<(u64, Vec<u64>), Failure> {
     let host = workspace.host(deployment);
     let plan = &survey.plan;
-    pin(workspace, survey)?;
+    match (pin(workspace, survey), &plan.purpose) {
+        (pinned, Purpose::Sync) => pinned?,
+        // What anything else puts lies on the host: it is done without sources, too, and the next pass that
+        // commits pins what the record names.
+        (Err(failure), _) => tracing::warn!(%failure, "going on without the source: what is put lies on the host"),
+        (Ok(()), _) => {}
+    }
     let version_file = match &workspace.fleet.version_file {
         None => None,
         Some(path) => {
