@@ -189,3 +189,7 @@ impl<'a> Laying<'_, 'a> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+#[path = "lay_tests.rs"]
+mod tests;
