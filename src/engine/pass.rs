@@ -249,7 +249,9 @@ pub(crate) fn carry_out(
         (pinned, Purpose::Sync) => pinned?,
         // What anything else puts lies on the host: it is done without sources, too, and the next pass that
         // commits pins what the record names.
-        (Err(failure), _) => tracing::warn!(%failure, "going on without the source: what is put lies on the host"),
+        (Err(failure), _) => {
+            tracing::warn!(%failure, "going on without the source: what is put lies on the host")
+        }
         (Ok(()), _) => {}
     }
     let version_file = match &workspace.fleet.version_file {

@@ -82,7 +82,7 @@ fn quoted(whose: &str, widest: usize, side: &[u8], other: &[u8]) -> Vec<String> 
     };
     let end = all.len().min(first + LINES);
     // A blank line at the top says nothing.
-    while first > 0 && first + 1 < end && all[first].trim().is_empty() {
+    while all.len() > LINES && first + 1 < end && all[first].trim().is_empty() {
         first += 1;
     }
     let mut out: Vec<String> = all[first..end]
@@ -99,9 +99,9 @@ fn quoted(whose: &str, widest: usize, side: &[u8], other: &[u8]) -> Vec<String> 
         .collect();
     let left_out = match (first, all.len() - end) {
         (0, 0) => return out,
-        (0, after) => format!("(and {after} lines more)"),
-        (before, 0) => format!("(and {before} lines before)"),
-        (before, after) => format!("(and {before} lines before, {after} more)"),
+        (0, after) => format!("(and {} more)", words::count(after, "line")),
+        (before, 0) => format!("(and {} before)", words::count(before, "line")),
+        (before, after) => format!("(and {} before, {after} more)", words::count(before, "line")),
     };
     out.push(format!("{:widest$}  {}", "", paint::faint(&left_out)));
     out
