@@ -22,7 +22,7 @@ const CALLS: &str = "renameat2,renameat,rename,unlinkat,mkdir,mkdirat,symlinkat,
 const MOST: usize = 200;
 
 #[derive(Debug, Clone, Copy)]
-struct Story {
+pub struct Story {
     name: &'static str,
     before: Option<&'static [(&'static str, &'static str)]>,
     after: &'static [(&'static str, &'static str)],
@@ -56,7 +56,7 @@ const STORIES: [Story; 3] = [
 ];
 
 impl Story {
-    fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         *STORIES.iter().find(|story| story.name == name).expect("a story")
     }
 
@@ -93,11 +93,21 @@ fn driver() {
     std::process::exit(code);
 }
 
+/// Whether strace is there and may trace; says so if not.
+pub fn strace_works(what: &str) -> bool {
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    let works = traced.is_ok_and(|status| status.success());
+    if !works {
+        eprintln!("SKIPPED: {what}: strace is not there or may not trace");
+    }
+    works
+}
+
 /// A root at a fixed place, put back to how the story begins before each trial.
-struct Stand {
-    _directory: tempfile::TempDir,
-    root: PathBuf,
-    template: PathBuf,
+pub struct Stand {
+    _directory: Option<tempfile::TempDir>,
+    pub root: PathBuf,
+    pub template: PathBuf,
     story: Story,
     old: Files,
     new: Files,
@@ -105,17 +115,22 @@ struct Stand {
 
 impl Stand {
     fn new(story: Story) -> Option<Self> {
-        let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-        if !traced.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: {}: strace is not there or may not trace", story.name);
+        if !strace_works(story.name) {
             return None;
         }
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let directory = directory.expect("a directory");
         let (root, template) = (directory.path().join("root"), directory.path().join("template"));
-        let mut stand =
-            Self { _directory: directory, root, template, story, old: Files::new(), new: Files::new() };
+        let mut stand = Self::at(story, root, template);
+        stand._directory = Some(directory);
+        Some(stand)
+    }
+
+    /// Prepares the beginning in `template`; the root is left as the story ends.
+    pub fn at(story: Story, root: PathBuf, template: PathBuf) -> Self {
+        let (old, new) = (Files::new(), Files::new());
+        let mut stand = Self { _directory: None, root, template, story, old, new };
         fs::create_dir(&stand.root).expect("a root");
         fs::write(stand.root.join("mine"), "mine").expect("a file");
         if let Some(before) = story.before {
@@ -130,14 +145,14 @@ impl Stand {
         copy(&stand.root, &stand.template);
         assert!(matches!(story.apply(&stand.host()), Ok(Applied::Done { .. })));
         stand.new = tree_files(&stand.root);
-        Some(stand)
+        stand
     }
 
     fn host(&self) -> LocalHost {
         LocalHost::open(HostPath::new(self.root.to_str().expect("UTF-8")).expect("a root"))
     }
 
-    fn begin(&self, template: &Path) {
+    pub fn begin(&self, template: &Path) {
         fs::remove_dir_all(&self.root).expect("removed");
         copy(template, &self.root);
     }
@@ -152,7 +167,7 @@ impl Stand {
     }
 
     /// How often each call is made, from the given beginning.
-    fn calls(&self, template: &Path, what: &str) -> BTreeMap<String, usize> {
+    pub fn calls(&self, template: &Path, what: &str) -> BTreeMap<String, usize> {
         self.begin(template);
         let log = self.template.with_extension("trace");
         let trace = format!("trace={CALLS}");
@@ -170,7 +185,7 @@ impl Stand {
     }
 
     /// Runs with one fault; gives the exit code, `None` if it was killed.
-    fn fault(&self, what: &str, call: &str, fault: &str, at: usize) -> Option<i32> {
+    pub fn fault(&self, what: &str, call: &str, fault: &str, at: usize) -> Option<i32> {
         let trace = format!("trace={call}");
         let inject = format!("inject={call}:{fault}:when={at}");
         let mut command = self.driver(what, &["-o", "/dev/null", "-e", &trace, "-e", &inject]);
@@ -178,7 +193,7 @@ impl Stand {
     }
 
     /// After recovery: old or new, whole; afterwards a further apply makes it new.
-    fn check(&self, what: &str, after: After) -> Ending {
+    pub fn check(&self, what: &str, after: After) -> Ending {
         let host = self.host();
         host.recover(&look(&Files::new())).unwrap_or_else(|error| panic!("{what}: {error:?}"));
         assert_eq!(host.recover(&look(&Files::new())).expect("again"), Recovery::Nothing, "{what}");
@@ -223,24 +238,24 @@ impl Stand {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum After {
+pub enum After {
     Kill,
     Fault,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+pub enum Ending {
     Old,
     New,
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
     assert!(copied.success());
 }
 
 /// Numbers from 1 to `count`, at most `most` of them, the first and the last included.
-fn spread(count: usize, most: usize) -> Vec<usize> {
+pub fn spread(count: usize, most: usize) -> Vec<usize> {
     if count <= most {
         return (1..=count).collect();
     }

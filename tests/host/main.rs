@@ -3,4 +3,5 @@
 mod contract;
 mod disk;
 mod kill;
+mod power;
 mod world;
