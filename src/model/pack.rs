@@ -1,6 +1,7 @@
 //! Packs as `fleet.toml` declares them, pins as they were resolved, and where a pack's files go.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::{Content, Entry, Kind, PackName, SourceName, TreeDigest, TreePath};
 /// A full commit id: 40 or 64 lower-case hexadecimal digits. A short id is not one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct CommitId(Box<str>);
+pub struct CommitId(Arc<str>);
 
 /// A text that is no full commit id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +49,7 @@ impl TryFrom<String> for CommitId {
 
 impl From<CommitId> for String {
     fn from(id: CommitId) -> String {
-        id.0.into()
+        String::from(&*id.0)
     }
 }
 

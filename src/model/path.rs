@@ -6,6 +6,7 @@
 //! absolute, normalised, never `/`. Both are UTF-8; other names are refused where they enter.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,7 @@ pub enum PathError {
 /// A relative, normalised path beneath a root or a pack directory.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TreePath(Box<str>);
+pub struct TreePath(Arc<str>);
 
 impl TreePath {
     /// Accepts exactly the paths that the module describes; nothing is normalised silently.
@@ -66,7 +67,8 @@ impl TreePath {
         if text.len() > 4000 {
             return Err(PathError::TooLong(text.chars().take(80).collect()));
         }
-        if text.chars().any(char::is_control) {
+        // Most paths are plain ASCII, which is decided byte by byte.
+        if text.bytes().any(|byte| !(0x20..0x7f).contains(&byte)) && text.chars().any(char::is_control) {
             return Err(PathError::Control(text.into()));
         }
         for component in text.split('/') {
@@ -142,7 +144,7 @@ impl TryFrom<String> for TreePath {
 
 impl From<TreePath> for String {
     fn from(path: TreePath) -> String {
-        path.0.into()
+        String::from(&*path.0)
     }
 }
 
@@ -229,6 +231,10 @@ impl fmt::Debug for HostPath {
 /// Names that NTFS or HFS+ take for `.git`: case, trailing dots and spaces, the short name, a stream
 /// suffix, and characters that HFS+ ignores. The list of ignored code points is git's (`utf8.c`).
 fn means_git(component: &str) -> bool {
+    // Nearly all components are plain; those are looked at where they lie.
+    if component.is_ascii() {
+        return is_git(component);
+    }
     let visible: String = component
         .chars()
         .filter(|c| {
@@ -236,6 +242,10 @@ fn means_git(component: &str) -> bool {
                 | '\u{206a}'..='\u{206f}' | '\u{feff}')
         })
         .collect();
+    is_git(&visible)
+}
+
+fn is_git(visible: &str) -> bool {
     let base = visible.split(':').next().unwrap_or_default();
     let base = base.trim_end_matches(['.', ' ']);
     base.eq_ignore_ascii_case(".git") || base.eq_ignore_ascii_case("git~1")
