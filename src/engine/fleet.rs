@@ -14,6 +14,7 @@ use crate::model::DeploymentName;
 use crate::model::fleet::Mode;
 use crate::plan::order;
 
+use super::glance;
 use super::orphans;
 use super::pass;
 use super::report::{Failure, Outcome, Report, Wait};
@@ -87,7 +88,8 @@ fn one_survey(
         return Report::failed(name, Failure::Request(text));
     };
     events.event(Event::Looking(name.clone()));
-    let report = pass::survey(workspace, resolutions, deployment, options);
+    let report = glance::in_sync(workspace, resolutions, deployment, options)
+        .unwrap_or_else(|| pass::survey(workspace, resolutions, deployment, options));
     events.event(Event::Looked(name));
     report
 }

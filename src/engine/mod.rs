@@ -15,6 +15,7 @@ mod bases;
 pub mod contents;
 pub mod decide;
 pub mod fleet;
+mod glance;
 mod guard;
 mod host_keys;
 pub mod inspect;
@@ -27,6 +28,7 @@ mod pin;
 pub mod report;
 pub mod resolve;
 pub mod rollback;
+mod sketch;
 pub mod version_file;
 pub mod workspace;
 

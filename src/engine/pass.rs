@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery};
+use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery, Reread};
 use crate::model::actual::Seen;
 use crate::model::desired::{Desired, Resolution};
 use crate::model::fleet::{Deployment, Mode, State};
@@ -46,7 +46,7 @@ pub fn look(
     Look {
         fleet: workspace.fleet.name.clone(),
         deployment: deployment.name.clone(),
-        paths: resolutions.paths(deployment),
+        paths: resolutions.paths(workspace, deployment),
         list,
         trust: options.trust,
         version_file: workspace.fleet.version_file.clone(),
@@ -272,6 +272,11 @@ pub(crate) fn carry_out(
             .clone()
             .map(|path| (path, version_file::log_line(deployment, plan, options.now))),
         keep_generations: workspace.fleet.keep_generations.max(1),
+        // Files were read that the stat cache ought to have known: it has grown stale.
+        reread: match survey.observation.actual.hashed {
+            0 => Reread::Touched,
+            _ => Reread::All,
+        },
     };
     let contents = Contents::new(workspace, host.as_ref(), survey, extra);
     match host.apply(&commit, &contents)? {

@@ -1,10 +1,12 @@
 //! From requirements to rendered packs, once for the whole fleet.
 //!
-//! A thousand deployments that ask for the same pack in the same way share one rendering. What cannot be
-//! resolved is held, never absent: a source that does not answer leaves what is recorded in place.
+//! A thousand deployments that ask for the same pack in the same way share one rendering. It is made when
+//! somebody asks for it: what it comes to is kept from one run to the next, and where nothing is to be done
+//! that is all that is needed. What cannot be resolved is held, never absent: a source that does not answer
+//! leaves what is recorded in place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::desired::finding::Finding;
 use crate::desired::overlay::Overlay;
@@ -14,11 +16,15 @@ use crate::model::fleet::{Assignment, Deployment, Source};
 use crate::model::pack::{CommitId, Pack, Pin};
 use crate::model::plan::{HoldCause, OverlayConflict};
 use crate::model::record::{Record, RecordedPack};
-use crate::model::{Content, DeploymentName, DesiredDigest, OverlayName, PackName, SourceName, TreePath};
+use crate::model::settled::{Part, part_digest};
+use crate::model::{
+    Content, DeploymentName, DesiredDigest, OverlayName, PackName, PartDigest, SourceName, TreePath,
+};
 
 use super::bases::{Stack, State};
 use super::guard::{self, unreadable};
-use super::pin;
+use super::pin::{self, Found};
+use super::sketch::{self, Sketch};
 use super::workspace::Workspace;
 use super::{Event, Events};
 
@@ -35,6 +41,8 @@ pub struct Resolved {
     pub entries: BTreeMap<TreePath, DesiredEntry>,
     /// Digest of that.
     pub desired: DesiredDigest,
+    /// Digest of that with all that a record says of it.
+    pub part: PartDigest,
     /// The pack's own CHANGELOG, if it has one.
     pub changelog: Option<Content>,
     /// Bytes that overlays gave.
@@ -48,9 +56,27 @@ pub struct Resolved {
 /// What distinguishes one wish for a pack from another.
 type Wish = (PackName, String, Vec<OverlayName>);
 
+/// A wish: where it leads, and what comes of it once somebody asks.
+#[derive(Debug)]
+struct Answer {
+    located: Result<Located, HoldCause>,
+    rendered: OnceLock<Result<Arc<Resolved>, HoldCause>>,
+}
+
+/// Where a wish leads, and what is laid over it.
+#[derive(Debug)]
+struct Located {
+    pack: Pack,
+    /// `None` for a plain directory.
+    found: Option<Found>,
+    overlays: Vec<Overlay>,
+    question: Option<[u8; 32]>,
+    sketch: Option<Sketch>,
+}
+
 /// All wishes of a fleet, resolved.
 #[derive(Debug, Default)]
-pub struct Resolutions(BTreeMap<Wish, Result<Arc<Resolved>, HoldCause>>);
+pub struct Resolutions(BTreeMap<Wish, Answer>);
 
 fn wish(pack: &PackName, assignment: &Assignment) -> Wish {
     let follow = if assignment.follow { ", follow" } else { "" };
@@ -73,8 +99,8 @@ pub fn resolve(
     let mut resolutions = BTreeMap::new();
     for (done, (wish, assignment)) in wishes.into_iter().enumerate() {
         events.event(Event::Resolving { done, of });
-        let resolved = resolve_one(workspace, &wish.0, assignment).map(Arc::new);
-        resolutions.insert(wish, resolved);
+        let located = locate(workspace, &wish.0, assignment);
+        resolutions.insert(wish, Answer { located, rendered: OnceLock::new() });
     }
     events.event(Event::Resolving { done: of, of });
     Resolutions(resolutions)
@@ -93,14 +119,17 @@ impl Resolutions {
         let mut shared = Vec::new();
         for (name, assignment) in &deployment.packs {
             let Some(pack) = workspace.fleet.packs.get(name) else { continue };
-            let resolution = match self.0.get(&wish(name, assignment)) {
+            let resolution = match self.rendered(workspace, name, assignment) {
                 None => Resolution::Held(HoldCause::Source("it was not resolved".into())),
                 Some(Err(cause)) => Resolution::Held(cause.clone()),
                 Some(Ok(resolved)) => {
                     shared.push(Arc::clone(resolved));
                     match guard::against_record(workspace, resolved, &assignment.requirement, record) {
                         Some(cause) => Resolution::Held(cause),
-                        None => Resolution::Pinned(Box::new(desired_pack(pack, assignment, resolved))),
+                        None => Resolution::Pinned(Box::new(DesiredPack {
+                            recorded: recorded(pack, assignment, &resolved.pin, resolved.desired),
+                            entries: resolved.entries.clone(),
+                        })),
                     }
                 }
             };
@@ -110,21 +139,56 @@ impl Resolutions {
     }
 
     /// Paths that a deployment desires, as far as they are known.
-    pub fn paths(&self, deployment: &Deployment) -> BTreeSet<TreePath> {
-        let wanted = deployment.packs.iter().filter_map(|(name, assignment)| {
-            self.0.get(&wish(name, assignment)).and_then(|resolved| resolved.as_ref().ok())
-        });
-        wanted.flat_map(|resolved| resolved.entries.keys().cloned()).collect()
+    pub fn paths(&self, workspace: &Workspace, deployment: &Deployment) -> BTreeSet<TreePath> {
+        let rendered = deployment
+            .packs
+            .iter()
+            .filter_map(|(name, wanted)| self.rendered(workspace, name, wanted)?.as_ref().ok());
+        rendered.flat_map(|resolved| resolved.entries.keys().cloned()).collect()
+    }
+
+    /// What a record would say of each pack if all were done; `None` if a pack is held.
+    pub fn parts(&self, workspace: &Workspace, deployment: &Deployment) -> Option<BTreeMap<PackName, Part>> {
+        let part = |(name, assignment): (&PackName, &Assignment)| {
+            let pack = workspace.fleet.packs.get(name)?;
+            let located = self.0.get(&wish(name, assignment))?.located.as_ref().ok()?;
+            let (pin, desired, digest) = match (&located.found, &located.sketch) {
+                (Some(found), Some(sketch)) => (found.pin(sketch.tree).ok()?, sketch.desired, sketch.part),
+                _ => {
+                    let resolved = self.rendered(workspace, name, assignment)?.as_ref().ok()?;
+                    // What is worth knowing of overlays is told on every pass.
+                    if !resolved.notes.is_empty() {
+                        return None;
+                    }
+                    (resolved.pin.clone(), resolved.desired, resolved.part)
+                }
+            };
+            Some((name.clone(), Part { recorded: recorded(pack, assignment, &pin, desired), digest }))
+        };
+        deployment.packs.iter().map(part).collect()
+    }
+
+    fn rendered(
+        &self,
+        workspace: &Workspace,
+        name: &PackName,
+        assignment: &Assignment,
+    ) -> Option<&Result<Arc<Resolved>, HoldCause>> {
+        let answer = self.0.get(&wish(name, assignment))?;
+        Some(answer.rendered.get_or_init(|| match &answer.located {
+            Ok(located) => render_one(workspace, located).map(Arc::new),
+            Err(cause) => Err(cause.clone()),
+        }))
     }
 }
 
-fn desired_pack(pack: &Pack, assignment: &Assignment, resolved: &Resolved) -> DesiredPack {
-    let recorded = RecordedPack {
-        pin: resolved.pin.clone(),
+fn recorded(pack: &Pack, assignment: &Assignment, pin: &Pin, desired: DesiredDigest) -> RecordedPack {
+    RecordedPack {
+        pin: pin.clone(),
         requirement: assignment.requirement.to_string(),
         source: pack.source.clone(),
         overlays: assignment.overlays.clone(),
-        desired: resolved.desired,
+        desired,
         requires: pack.requires.clone(),
         install: pack.install.clone(),
         host_owns: pack.host_owns.clone(),
@@ -134,16 +198,14 @@ fn desired_pack(pack: &Pack, assignment: &Assignment, resolved: &Resolved) -> De
         edits: assignment.edits,
         version_key: pack.version_key.clone(),
         features: assignment.features.clone(),
-    };
-    DesiredPack { recorded, entries: resolved.entries.clone() }
+    }
 }
 
-fn resolve_one(
-    workspace: &Workspace,
-    name: &PackName,
-    assignment: &Assignment,
-) -> Result<Resolved, HoldCause> {
-    let missing = |what: &str| HoldCause::Version(format!("{what} is not declared"));
+fn missing(what: &str) -> HoldCause {
+    HoldCause::Version(format!("{what} is not declared"))
+}
+
+fn locate(workspace: &Workspace, name: &PackName, assignment: &Assignment) -> Result<Located, HoldCause> {
     let pack = workspace.fleet.packs.get(name).ok_or_else(|| missing(name.as_str()))?;
     let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
     let overlays = overlays(workspace, name, assignment)?;
@@ -152,20 +214,29 @@ fn resolve_one(
         true => None,
         false => Some(pin::find(workspace, source.as_ref(), pack, assignment)?),
     };
+    let mut question = None;
     if let Some(found) = &found {
         let (name, commit) = (found.found_by.name(), &found.commit);
         guard::signed(workspace, source.as_ref(), pack, &assignment.requirement, name, commit)?;
+        question = sketch::question(source.as_ref(), commit, pack, &workspace.fleet.limits, &overlays);
     }
+    let sketch = question.as_ref().and_then(|question| workspace.sketches.recall(question));
+    Ok(Located { pack: pack.clone(), found, overlays, question, sketch })
+}
+
+fn render_one(workspace: &Workspace, located: &Located) -> Result<Resolved, HoldCause> {
+    let Located { pack, found, overlays, question, .. } = located;
+    let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
     let commit = found.as_ref().map(|found| found.commit.clone());
     let state = State::read(workspace, source.as_ref(), pack, commit.clone()).map_err(unreadable)?;
-    let stack = Stack::find(workspace, source.as_ref(), pack, overlays, &state)?;
+    let stack = Stack::find(workspace, source.as_ref(), pack, overlays.clone(), &state)?;
     let bytes = |content| stack.bytes(source.as_ref(), &state, content);
     let rendered =
         render(pack, &state.entries, commit.as_ref(), &stack.layers(), &bytes).map_err(|error| {
             let label = found.as_ref().map_or_else(|| state.digest.short(), |found| found.version.clone());
             unrendered(error, label)
         })?;
-    let pin = match &found {
+    let pin = match found {
         Some(found) => found.pin(rendered.tree)?,
         None => Pin {
             version: rendered.tree.short(),
@@ -180,17 +251,23 @@ fn resolve_one(
     let changelog = state.entries.iter().find(|entry| {
         entry.path.parent().is_none() && entry.path.as_str().eq_ignore_ascii_case("CHANGELOG.md")
     });
-    Ok(Resolved {
-        pack: name.clone(),
+    let resolved = Resolved {
+        pack: pack.name.clone(),
         changelog: changelog.map(|entry| entry.content),
         pin,
         source: pack.source.clone(),
         desired: pack_digest(&rendered.entries),
+        part: part_digest(&rendered.entries),
         entries: rendered.entries,
         overlay_bytes: rendered.overlay_bytes,
         notes: rendered.notes,
         bases: stack.commits(&state),
-    })
+    };
+    if let Some(question) = question.as_ref().filter(|_| resolved.notes.is_empty()) {
+        let Resolved { desired, part, changelog, .. } = resolved;
+        workspace.sketches.keep(question, &Sketch { tree: resolved.pin.tree, desired, part, changelog });
+    }
+    Ok(resolved)
 }
 
 /// Why a version is held that does not render.

@@ -18,7 +18,7 @@ use crate::host::{Host, LocalHost};
 use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
 use crate::model::{Kind, OverlayName, SourceName, TreePath};
 use crate::source::checkout::{self, FleetCommit};
-use crate::source::{DirectorySource, GitSource, ObjectStore, PackSource};
+use crate::source::{DirectorySource, GitSource, Memo, ObjectStore, PackSource};
 
 /// A fleet, ready to be looked at.
 pub struct Workspace {
@@ -38,6 +38,8 @@ pub struct Workspace {
     pub(crate) sources: BTreeMap<SourceName, Box<dyn PackSource>>,
     /// Bytes that no commit holds.
     pub(crate) objects: ObjectStore,
+    /// What renderings came to.
+    pub(crate) sketches: Memo,
 }
 
 /// Why there is no fleet.
@@ -115,9 +117,10 @@ impl Workspace {
             .collect();
         let commit = checkout::head(&context.directory);
         let objects = ObjectStore::open(&cache.join("objects"));
+        let sketches = Memo::open(&cache.join("sketches"));
         let lock = read_lock(&context.directory)?;
         let cache = cache.to_owned();
-        Ok(Self { fleet, file, commit, cache, overlays, lock, sources, objects })
+        Ok(Self { fleet, file, commit, cache, overlays, lock, sources, objects, sketches })
     }
 
     /// Where the lock lies, or would.

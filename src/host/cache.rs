@@ -5,6 +5,9 @@
 //! the bytes were read. Whatever was written after the moment has a ctime at or after it, so a change within one tick
 //! cannot hide. The cache is written at the end of a successful apply and by nothing else; a damaged
 //! one costs time and nothing more.
+//!
+//! If the record that stands with it is settled, and the cache holds all of its paths, it says so: then a
+//! look at each inode tells that nothing has changed, without the record.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,79 +16,182 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::beneath::{Dir, Stat, stat_file};
-use crate::model::record::{frame, unframe};
-use crate::model::{Content, TreePath};
+use super::state::{self, name};
+use super::table::{Known, NewRow, Rows, Table, Whose};
+use crate::model::record::Record;
+use crate::model::settled::{Part, parts};
+use crate::model::{Content, DeploymentName, FleetName, HostPath, PackName, RecordDigest, TreePath};
 
 /// Its name in the state directory.
 const NAME: &str = "stat-cache";
 /// Its name while it is written.
 pub const SCRATCH: &str = "stat-cache.new";
 
-const MAGIC: &[u8; 8] = b"pfstatch";
-const FORMAT: u32 = 1;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
-    inode: u64,
-    ctime: i64,
-    mtime: i64,
-    size: u64,
-    mode: u32,
-    content: Content,
+/// Digests by path, with the stat under which each holds.
+#[derive(Debug, Default)]
+pub struct StatCache {
+    /// The rows.
+    pub table: Table,
 }
 
-/// Digests by path, with the stat under which each holds.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct StatCache {
-    #[serde(skip)]
-    moment: i64,
-    // Text, not `TreePath`: what is no path is never asked for.
-    known: BTreeMap<String, Known>,
+/// The settled record with which a cache was written, all of whose paths it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Whose.
+    pub fleet: FleetName,
+    /// Whose.
+    pub deployment: DeploymentName,
+    /// Whose.
+    pub root: HostPath,
+    /// Its generation.
+    pub generation: u64,
+    /// The digest of its bytes.
+    pub digest: RecordDigest,
+    /// The stat of its file: inode, size, ctime, mtime.
+    pub file: (u64, u64, i64, i64),
+    /// What it says of each pack.
+    pub parts: BTreeMap<PackName, Part>,
+}
+
+/// The stat of a record's file, as [`Settled`] holds it.
+pub fn mark(stat: &Stat) -> (u64, u64, i64, i64) {
+    (stat.inode, stat.size, stat.ctime, stat.mtime)
 }
 
 impl StatCache {
     /// Reads it; empty if there is none or it is damaged.
     pub fn load(state: &Dir) -> Self {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut state.open(NAME)?, &mut bytes)?;
-            Ok(bytes)
-        };
-        read().ok().and_then(|bytes| unframe(MAGIC, FORMAT, &bytes).ok()).unwrap_or_default()
+        let bytes = state::read(state, NAME).ok().flatten();
+        Self { table: bytes.and_then(Table::decode).unwrap_or_default() }
+    }
+
+    /// The settled record, if it was one.
+    pub fn settled(&self) -> Option<Settled> {
+        postcard::from_bytes::<Option<Settled>>(self.table.head()).ok().flatten()
+    }
+
+    /// What is known of a directory's files; `None` is the root.
+    pub fn directory(&self, path: Option<&str>) -> Vouched<'_> {
+        Vouched { cache: self, rows: self.table.find(path.unwrap_or_default()) }
     }
 
     /// The digest of the file at a path, if this stat vouches for it.
     pub fn content(&self, path: &TreePath, stat: &Stat) -> Option<Content> {
-        let known = self.known.get(path.as_str())?;
-        let same = known.inode == stat.inode
-            && known.ctime == stat.ctime
-            && known.mtime == stat.mtime
-            && known.size == stat.size
-            && known.mode == stat.mode;
-        same.then_some(known.content)
+        let (parent, name) = split(path);
+        self.directory(Some(parent)).content(name, stat)
     }
 
+    /// Whether anything is known of a path.
+    pub fn holds(&self, path: &TreePath) -> bool {
+        let (parent, name) = split(path);
+        self.table.find(parent).is_some_and(|rows| rows.find(name).is_some())
+    }
+
+    /// What was read at a path, and the inode that it was read from.
+    fn row(&self, path: &TreePath) -> Option<(Known, Content)> {
+        let (parent, name) = split(path);
+        let row = self.table.find(parent)?.find(name)?;
+        Some((row.known, self.table.content(&row)?))
+    }
+}
+
+/// What a cache knows of one directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Vouched<'a> {
+    cache: &'a StatCache,
+    rows: Option<Rows<'a>>,
+}
+
+impl Vouched<'_> {
+    /// The digest of the file with a name, if this stat vouches for it.
+    pub fn content(&self, name: &str, stat: &Stat) -> Option<Content> {
+        let row = self.rows?.find(name)?;
+        if Known::of(stat) == Some(row.known) { self.cache.table.content(&row) } else { None }
+    }
+}
+
+/// The directory (`""` is the root) and the name of a path.
+fn split(path: &TreePath) -> (&str, &str) {
+    path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()))
+}
+
+/// A cache that is being made, of files that are read after a moment.
+#[derive(Debug)]
+pub struct NewCache<'a> {
+    moment: i64,
+    rows: BTreeMap<&'a str, Vec<NewRow<'a>>>,
+}
+
+impl<'a> NewCache<'a> {
     /// An empty cache for bytes that are read after `moment`.
     pub fn at(moment: i64) -> Self {
-        Self { moment, known: BTreeMap::new() }
+        Self { moment, rows: BTreeMap::new() }
     }
 
     /// Notes what was read after the moment; what changed at it or since is not to be vouched for.
-    pub fn insert(&mut self, path: &TreePath, stat: &Stat, content: Content) {
-        if stat.ctime >= self.moment {
-            return;
+    pub fn insert(&mut self, path: &'a TreePath, stat: &Stat, content: Content, whose: Whose) -> Noted {
+        match Known::of(stat) {
+            Some(known) if stat.ctime < self.moment => {
+                self.push(path, known, content, whose);
+                Noted::Yes
+            }
+            _ => Noted::No,
         }
-        let Stat { inode, ctime, mtime, size, mode, .. } = *stat;
-        self.known.insert(path.as_str().to_owned(), Known { inode, ctime, mtime, size, mode, content });
     }
 
-    /// Replaces the cache on disk. Not synced: losing it costs time only.
-    pub fn store(&self, state: &Dir) -> io::Result<()> {
+    /// Takes over what another cache knows of a path, if that is what is recorded.
+    pub fn carry(&mut self, old: &StatCache, path: &'a TreePath, recorded: Content, whose: Whose) -> Noted {
+        match old.row(path) {
+            Some((known, content)) if content == recorded => {
+                self.push(path, known, content, whose);
+                Noted::Yes
+            }
+            _ => Noted::No,
+        }
+    }
+
+    fn push(&mut self, path: &'a TreePath, known: Known, content: Content, whose: Whose) {
+        let (parent, name) = split(path);
+        self.rows.entry(parent).or_default().push(NewRow { name, known, content, whose });
+    }
+
+    /// Replaces the cache on disk. Not synced: losing it costs time only. `whole` is the record whose every
+    /// path was noted as recorded, with its digest and the stat of its file.
+    pub fn store(mut self, state: &Dir, whole: Option<(&Record, RecordDigest)>) -> io::Result<()> {
+        let settled = match whole {
+            Some((record, digest)) => self.settled(state, record, digest)?,
+            None => None,
+        };
+        let head = postcard::to_stdvec(&settled).map_err(io::Error::other)?;
+        self.rows.values_mut().for_each(|rows| rows.sort_unstable_by_key(|row| row.name));
+        let Some(bytes) = Table::encode(&head, &self.rows) else { return Ok(()) };
         let mut file = state.open_or_create(SCRATCH)?;
         file.set_len(0)?;
-        file.write_all(&frame(MAGIC, FORMAT, self))?;
+        file.write_all(&bytes)?;
         state.replace(SCRATCH, state, NAME)
     }
+
+    fn settled(&self, state: &Dir, record: &Record, digest: RecordDigest) -> io::Result<Option<Settled>> {
+        let file = state.stat(name::RECORD)?.filter(|stat| stat.ctime < self.moment);
+        Ok(file.zip(parts(record)).map(|(stat, parts)| Settled {
+            fleet: record.fleet.clone(),
+            deployment: record.deployment.clone(),
+            root: record.root.clone(),
+            generation: record.generation,
+            digest,
+            file: mark(&stat),
+            parts,
+        }))
+    }
+}
+
+/// Whether something is in a cache now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// It is.
+    Yes,
+    /// It is not to be vouched for.
+    No,
 }
 
 /// Waits until the file system's clock shows a time strictly after `ctime`, and returns it. `None` if
@@ -122,12 +228,20 @@ mod tests {
         frozen: false,
     };
 
+    fn stored(path: &TreePath, stat: &Stat, content: Content) -> StatCache {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = Dir::root(tree.path().to_str().unwrap()).unwrap();
+        let mut cache = NewCache::at(100);
+        cache.insert(path, stat, content, Whose::Pack);
+        cache.store(&dir, None).unwrap();
+        StatCache::load(&dir)
+    }
+
     #[test]
     fn every_field_counts_and_the_moment_does_not_vouch_for_itself() {
         let path = TreePath::new("a").unwrap();
         let content = Content::of(b"abc");
-        let mut cache = StatCache::at(100);
-        cache.insert(&path, &STAT, content);
+        let cache = stored(&path, &STAT, content);
         assert_eq!(cache.content(&path, &STAT), Some(content));
         for changed in [
             Stat { mode: 0o755, ..STAT },
@@ -135,12 +249,13 @@ mod tests {
             Stat { size: 4, ..STAT },
             Stat { ctime: 98, ..STAT },
             Stat { mtime: 51, ..STAT },
+            Stat { node: Node::Link, ..STAT },
+            Stat { node: Node::Directory, ..STAT },
         ] {
             assert_eq!(cache.content(&path, &changed), None, "{changed:?}");
         }
         let racy = Stat { ctime: 100, ..STAT };
-        let mut cache = StatCache::at(100);
-        cache.insert(&path, &racy, content);
+        let cache = stored(&path, &racy, content);
         assert_eq!(cache.content(&path, &racy), None);
     }
 
@@ -149,9 +264,9 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let dir = Dir::root(tree.path().to_str().unwrap()).unwrap();
         let path = TreePath::new("a").unwrap();
-        let mut cache = StatCache::at(100);
-        cache.insert(&path, &STAT, Content::of(b"abc"));
-        cache.store(&dir).unwrap();
+        let mut cache = NewCache::at(100);
+        assert_eq!(cache.insert(&path, &STAT, Content::of(b"abc"), Whose::Pack), Noted::Yes);
+        cache.store(&dir, None).unwrap();
         assert!(StatCache::load(&dir).content(&path, &STAT).is_some());
         let file = tree.path().join(NAME);
         let mut bytes = std::fs::read(&file).unwrap();

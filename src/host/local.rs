@@ -16,8 +16,8 @@ use super::journal::Journal;
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
-    Actual, Applied, Blobs, Commit, EditId, Generation, HistoryLine, Host, HostError, Interrupted, Look,
-    Observation, Recovery, SavedEdit, Trust, listing, transaction,
+    Actual, Applied, Blobs, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError, Interrupted,
+    Look, Observation, Recovery, SavedEdit, Trust, Unchanged, glance, listing, transaction,
 };
 use crate::model::record::Record;
 use crate::model::{Content, HostPath, TreePath};
@@ -105,6 +105,13 @@ impl Host for LocalHost {
             None => None,
         };
         Ok(observation)
+    }
+
+    fn unchanged(&self, asked: &Glance) -> Result<Option<Unchanged>, HostError> {
+        match Ground::open(&self.root)? {
+            Some(ground) => glance::glance(&ground, asked),
+            None => Ok(None),
+        }
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {
@@ -195,7 +202,7 @@ pub fn parent(ground: &Ground, path: &TreePath) -> io::Result<Dir> {
 }
 
 /// The VERSION file; `None` unless it is a regular file of no more than 1 MiB.
-fn read_small(ground: &Ground, path: &TreePath) -> io::Result<Option<Vec<u8>>> {
+pub fn read_small(ground: &Ground, path: &TreePath) -> io::Result<Option<Vec<u8>>> {
     let nothing_there = |error: &io::Error| {
         let errno = Errno::from_io_error(error);
         matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV))

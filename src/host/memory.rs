@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Actual, Applied, Blobs, Commit, EditId, Generation, HistoryLine, Host, HostError, Look, Observation,
-    Recovery, SavedEdit, Seen, annals,
+    Actual, Applied, Blobs, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError, Look,
+    Observation, Recovery, SavedEdit, Seen, Unchanged, annals,
 };
 use crate::model::plan::{Action, Obstacle};
-use crate::model::record::Record;
+use crate::model::record::{Record, Recorded};
+use crate::model::settled::parts;
 use crate::model::{Content, Entry, HostPath, Kind, TreePath};
 
 /// One thing in the tree.
@@ -166,6 +167,30 @@ impl Host for MemoryHost {
             interrupted: None,
             version_file: version.and_then(leaf),
         })
+    }
+
+    fn unchanged(&self, glance: &Glance) -> Result<Option<Unchanged>, HostError> {
+        let inside = self.inside();
+        let Some(record) = &inside.record else { return Ok(None) };
+        let ours = record.fleet == glance.fleet && record.deployment == glance.deployment;
+        let free = |path: &TreePath| !record.entries.contains_key(path);
+        let there = |(path, recorded): (&TreePath, &Recorded)| match recorded.base {
+            None => true,
+            Some(base) => match inside.tree.nodes.get(path) {
+                Some(Node::Leaf(kind, bytes)) => Entry::of(*kind, bytes) == base,
+                _ => false,
+            },
+        };
+        let same = ours
+            && parts(record).as_ref() == Some(&glance.parts)
+            && glance.reserved.iter().all(free)
+            && record.entries.iter().all(there);
+        let version = glance.version_file.as_ref().and_then(|path| match inside.tree.nodes.get(path) {
+            Some(Node::Leaf(Kind::File | Kind::Exec, bytes)) => Some(bytes.clone()),
+            _ => None,
+        });
+        let (generation, digest) = (record.generation, record.digest());
+        Ok(same.then_some(Unchanged { generation, digest, version_file: version }))
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {

@@ -18,6 +18,7 @@ mod cache;
 mod edits;
 mod finish;
 mod generations;
+mod glance;
 mod journal;
 mod lines;
 mod listing;
@@ -26,12 +27,15 @@ mod local;
 mod lock;
 mod memory;
 mod recover;
+mod refresh;
 mod salvage;
 mod scan;
 mod sight;
+mod spread;
 mod stage;
 mod state;
 mod switch;
+mod table;
 mod transaction;
 mod undo;
 
@@ -45,6 +49,7 @@ pub use self::memory::MemoryHost;
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::{Record, RecordError};
+use crate::model::settled::Part;
 use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, PackName, RecordDigest, TreePath};
 
 /// Whether the stat cache may be believed.
@@ -134,6 +139,45 @@ pub struct Commit<'a> {
     pub sync_log: Option<(TreePath, String)>,
     /// Generations to keep for rollback, this one included; at least 1.
     pub keep_generations: u32,
+    /// What the stat cache must not take over from the one before.
+    pub reread: Reread,
+}
+
+/// What is read again when the stat cache is written after a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reread {
+    /// What the switch touched. Right if the look before it had to read nothing.
+    Touched,
+    /// All that the cache does not vouch for.
+    All,
+}
+
+/// What would have to be recorded for nothing to be left to plan.
+#[derive(Debug, Clone)]
+pub struct Glance {
+    /// The fleet that asks.
+    pub fleet: FleetName,
+    /// The deployment that is looked at.
+    pub deployment: DeploymentName,
+    /// All that is desired, by pack.
+    pub parts: BTreeMap<PackName, Part>,
+    /// Paths that no pack may have installed.
+    pub reserved: Vec<TreePath>,
+    /// Whether the stat cache may be believed.
+    pub trust: Trust,
+    /// The VERSION file, to be read along (at most 1 MiB).
+    pub version_file: Option<TreePath>,
+}
+
+/// The answer to a [`Glance`]: a settled record says all that was asked for, and the tree is as it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unchanged {
+    /// The record's generation.
+    pub generation: u64,
+    /// Digest of the record's bytes.
+    pub digest: RecordDigest,
+    /// The VERSION file's bytes, if it was asked for and is a regular file.
+    pub version_file: Option<Vec<u8>>,
 }
 
 /// How carrying out a plan ended, when it was not an error.
@@ -239,6 +283,10 @@ pub trait Host: Send + Sync {
 
     /// Looks. Never waits for a lock, never writes.
     fn observe(&self, look: &Look) -> Result<Observation, HostError>;
+
+    /// Whether there is nothing to plan, told without planning. `None` says nothing at all: look. Never
+    /// waits for a lock, never writes.
+    fn unchanged(&self, glance: &Glance) -> Result<Option<Unchanged>, HostError>;
 
     /// The bytes at a path, if they still have the digest that was observed. Links give their text.
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError>;

@@ -9,21 +9,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
 use super::beneath::{Dir, Node, shown};
-use super::cache::StatCache;
+use super::cache::{StatCache, Vouched};
 use super::listing;
 use super::sight::{Found, Looker};
+use super::spread::spread;
 use super::state::Ground;
 use crate::model::actual::{Actual, Seen};
 use crate::model::plan::Obstacle;
 use crate::model::{Content, TreePath};
-
-/// Below this many paths a second thread costs more than it saves.
-const FEW: usize = 1024;
 
 /// The paths of one look, sorted, each once.
 #[derive(Debug)]
@@ -84,39 +81,19 @@ impl Scan<'_> {
         }
         let groups: Vec<Group<'_>> = groups.into_iter().collect();
         let mut actual = Actual::default();
-        for part in self.parts(&groups) {
-            actual.paths.extend(part.seen);
+        let parts = spread(&groups, self.looked.0.len(), self.ground.mount, |looker, group| {
+            self.look_at(group, looker)
+        });
+        let mut seen = Vec::with_capacity(self.looked.0.len());
+        let mut directories = Vec::new();
+        for part in parts {
+            seen.extend(part.seen);
             actual.hashed += part.hashed;
-            actual.directories.extend(part.directories);
+            directories.extend(part.directories);
         }
+        actual.paths = seen.into_iter().collect();
+        actual.directories = directories.into_iter().collect();
         actual
-    }
-
-    fn parts(&self, groups: &[Group<'_>]) -> Vec<Part> {
-        let threads = match self.looked.0.len() {
-            ..FEW => 1,
-            _ => std::thread::available_parallelism().map_or(1, usize::from).min(8),
-        };
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut looker = Looker::new(self.ground.mount);
-            let mut parts = Vec::new();
-            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                parts.push(self.look_at(group, &mut looker));
-            }
-            parts
-        };
-        if threads == 1 {
-            return work();
-        }
-        std::thread::scope(|scope| {
-            let spawned: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut parts = work();
-            for thread in spawned {
-                parts.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            parts
-        })
     }
 
     fn look_at(&self, (parent, paths): &Group<'_>, looker: &mut Looker) -> Part {
@@ -136,16 +113,24 @@ impl Scan<'_> {
         if let Some(first) = paths.first() {
             part.directories = first.ancestors().collect();
         }
+        let vouched = self.cache.directory(*parent);
         for path in paths {
-            if let Some(seen) = self.look(&dir, path, looker, &mut part.hashed) {
+            if let Some(seen) = self.look(&dir, path, looker, vouched, &mut part.hashed) {
                 part.seen.push(((*path).clone(), seen));
             }
         }
         part
     }
 
-    fn look(&self, dir: &Dir, path: &TreePath, looker: &mut Looker, hashed: &mut u64) -> Option<Seen> {
-        let known = |stat: &_| -> Option<Content> { self.cache.content(path, stat) };
+    fn look(
+        &self,
+        dir: &Dir,
+        path: &TreePath,
+        looker: &mut Looker,
+        vouched: Vouched<'_>,
+        hashed: &mut u64,
+    ) -> Option<Seen> {
+        let known = |stat: &_| -> Option<Content> { vouched.content(path.file_name(), stat) };
         let obstacle = match looker.look_unless(dir, path.file_name(), known) {
             Err(error) => Obstacle::Unreadable(error.to_string()),
             Ok(sight) => {
@@ -235,6 +220,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
+    use super::super::spread::FEW;
     use super::super::{Host, LocalHost, Look, Trust};
     use super::*;
     use crate::model::{Entry, HostPath, Kind};

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! lstat ─► known to the stat cache ────────────────► entry
-//!     └──► open, never blocking ─► fstat ─► hash ─► fstat: the same? ─► entry
-//!                                                      └─ no: once more, then busy
+//!     └──► open, never blocking ─► hash ─► fstat: still what lstat said? ─► entry
+//!                                             └─ no: once more, then busy
 //! ```
-//! Files below 1 MiB are read whole, larger ones in pieces that are hashed on all cores. Never mapped:
+//! Files below 1 MiB are read whole, larger ones in pieces, which are hashed on all cores unless those have
+//! files of their own to do. Never mapped:
 //! a file that is cut while it is mapped kills the reader.
 
 use std::fs::File;
@@ -18,8 +19,19 @@ use crate::model::{Content, Entry, Kind};
 
 /// From this size on a file is hashed on all cores.
 const LARGE: u64 = 1 << 20;
-/// Bytes that are read at once from a large file.
+/// Bytes that are read at once from a large file, to be hashed on all cores.
 const PIECE: usize = 2 << 20;
+/// The same on one core: what fits into its cache.
+const SMALL_PIECE: usize = 256 << 10;
+
+/// What other threads do meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Nothing: large files are hashed on all cores.
+    Alone,
+    /// The same with other files.
+    Beside,
+}
 
 /// What lies at a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,13 +102,19 @@ impl Sight {
 #[derive(Debug)]
 pub struct Looker {
     mount: u64,
+    effort: Effort,
     buffer: Vec<u8>,
 }
 
 impl Looker {
     /// For entries on the mount with this id; others are [`Found::Mount`].
     pub fn new(mount: u64) -> Self {
-        Self { mount, buffer: Vec::new() }
+        Self::with(mount, Effort::Alone)
+    }
+
+    /// The same, beside others or alone.
+    pub fn with(mount: u64, effort: Effort) -> Self {
+        Self { mount, effort, buffer: Vec::new() }
     }
 
     /// What lies at a name, every byte read.
@@ -139,13 +157,10 @@ impl Looker {
                 Err(error) if moved_on(&error) => continue,
                 Err(error) => return Err(error),
             };
-            let before = stat_file(&file)?;
-            if before.node != Node::File || before.inode != stat.inode {
-                continue;
-            }
-            let content = self.digest(&file, before.size)?;
+            let content = self.digest(&file, stat.size)?;
             let after = stat_file(&file)?;
-            if before.unchanged(&after) {
+            // Also that it is the file of the first look, and a regular one.
+            if stat.node == after.node && stat.unchanged(&after) {
                 let entry = Entry { kind: Kind::regular(after.exec()), content };
                 return Ok(Sight { found: Found::Entry(entry), stat: Some(after), file: Some(file) });
             }
@@ -153,30 +168,45 @@ impl Looker {
         Ok(Sight::bare(Found::Busy, None))
     }
 
-    fn digest(&mut self, mut file: &File, size: u64) -> io::Result<Content> {
+    /// The digest of a file of about this size. What it grows by meanwhile is not read: its stat tells.
+    fn digest(&mut self, file: &File, size: u64) -> io::Result<Content> {
+        let whole = usize::try_from(size).unwrap_or(usize::MAX);
         if size < LARGE {
-            self.buffer.clear();
-            // A file that grows while it is read is found out by its stat; what it grows by is not read.
-            file.take(LARGE).read_to_end(&mut self.buffer)?;
-            return Ok(Content::of(&self.buffer));
+            let filled = self.fill(file, whole)?;
+            return Ok(Content::of(&self.buffer[..filled]));
         }
-        self.buffer.resize(PIECE, 0);
+        let piece = if self.effort == Effort::Alone { PIECE } else { SMALL_PIECE };
         let mut hasher = blake3::Hasher::new();
+        let mut left = whole;
         loop {
-            let mut filled = 0;
-            while filled < PIECE {
-                match file.read(&mut self.buffer[filled..]) {
-                    Ok(0) => break,
-                    Ok(read) => filled += read,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            hasher.update_rayon(&self.buffer[..filled]);
-            if filled < PIECE {
+            let wanted = piece.min(left);
+            let filled = self.fill(file, wanted)?;
+            match self.effort {
+                Effort::Alone => hasher.update_rayon(&self.buffer[..filled]),
+                Effort::Beside => hasher.update(&self.buffer[..filled]),
+            };
+            left -= filled;
+            if filled < wanted || left == 0 {
                 return Ok(Content::from_bytes(*hasher.finalize().as_bytes()));
             }
         }
+    }
+
+    /// Reads so many bytes into the buffer, or up to the end.
+    fn fill(&mut self, mut file: &File, wanted: usize) -> io::Result<usize> {
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        let mut filled = 0;
+        while filled < wanted {
+            match file.read(&mut self.buffer[filled..wanted]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 }
 
@@ -196,12 +226,15 @@ mod tests {
     fn large_files_have_the_digest_of_their_bytes() {
         let tree = tempfile::tempdir().unwrap();
         let dir = Dir::root(tree.path().to_str().unwrap()).unwrap();
-        let mut looker = Looker::new(dir.stat_self().unwrap().mount);
-        for size in [0, 1, LARGE as usize - 1, LARGE as usize, PIECE, PIECE + 1, 3 * PIECE + 17] {
-            let bytes: Vec<u8> = (0..size).map(|at| (at * 7 % 251) as u8).collect();
-            std::fs::write(tree.path().join("f"), &bytes).unwrap();
-            let found = looker.look(&dir, "f").unwrap().found;
-            assert_eq!(found, Found::Entry(Entry::of(Kind::File, &bytes)), "{size}");
+        let mount = dir.stat_self().unwrap().mount;
+        for effort in [Effort::Alone, Effort::Beside] {
+            let mut looker = Looker::with(mount, effort);
+            for size in [3 * PIECE + 17, 0, 1, LARGE as usize - 1, LARGE as usize, PIECE, PIECE + 1] {
+                let bytes: Vec<u8> = (0..size).map(|at| (at * 7 % 251) as u8).collect();
+                std::fs::write(tree.path().join("f"), &bytes).unwrap();
+                let found = looker.look(&dir, "f").unwrap().found;
+                assert_eq!(found, Found::Entry(Entry::of(Kind::File, &bytes)), "{size} {effort:?}");
+            }
         }
     }
 

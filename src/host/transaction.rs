@@ -14,14 +14,14 @@
 use std::io;
 
 use super::beneath::Dir;
-use super::cache::{self, StatCache};
+use super::cache;
 use super::finish::finish;
 use super::generations::{Generations, remove};
 use super::journal::{Direction, Journal, Manifest, slot};
 use super::live::Live;
 use super::lock::Lock;
 use super::recover::stranger;
-use super::sight::Found;
+use super::refresh::refresh;
 use super::stage::{Halt, stage};
 use super::state::{Ground, Owner, failed, name, read, read_record};
 use super::switch::{Start, forward};
@@ -82,7 +82,7 @@ pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Ap
     match forward(&mut live, &slots, &manifest, Start::Fresh) {
         Ok(()) => {
             let saved = end(&mut live, &state, &slots, &manifest).map_err(&pending)?;
-            let _costs_time_only = refresh(&ground, &state, &plan.next).is_err();
+            let _costs_time_only = refresh(&ground, &state, commit, manifest.record).is_err();
             Ok(Applied::Done { generation: manifest.generation, saved })
         }
         Err(Halt::Moved { path, found }) => {
@@ -303,29 +303,6 @@ fn with_space(error: HostError, ground: &Ground, commit: &Commit<'_>, blobs: &dy
         puts.len() + 8
     );
     HostError::Io { operation, path, source }
-}
-
-/// Writes the stat cache anew. What the old one vouches for is not read again.
-fn refresh(ground: &Ground, state: &Dir, record: &Record) -> io::Result<()> {
-    let old = StatCache::load(state);
-    // The state directory changed after every file of the switch.
-    let Some(moment) = cache::moment_after(state, state.stat_self()?.ctime)? else { return Ok(()) };
-    let mut new = StatCache::at(moment);
-    let mut live = Live::new(ground);
-    for (path, recorded) in &record.entries {
-        if recorded.written.is_none() {
-            continue;
-        }
-        let Ok(dir) = live.parent(path) else { continue };
-        let seen = live.looker.look_unless(&dir, path.file_name(), |stat| old.content(path, stat));
-        if let Ok(sight) = seen
-            && let (Found::Entry(entry), Some(stat)) = (sight.found, sight.stat)
-            && entry.kind != crate::model::Kind::Link
-        {
-            new.insert(path, &stat, entry.content);
-        }
-    }
-    new.store(state)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::super::journal::Step;
-use super::super::{BlobError, EditId};
+use super::super::{BlobError, EditId, Reread};
 use super::*;
 use crate::model::plan::{Action, Cause, Plan, Purpose};
 use crate::model::record::Recorded;
@@ -183,6 +183,7 @@ impl Stand {
             version_file: Some((path("VERSION"), b"version".to_vec())),
             sync_log: Some((path("sync.log"), "line".into())),
             keep_generations: 2,
+            reread: Reread::Touched,
         }
     }
 

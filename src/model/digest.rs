@@ -95,6 +95,10 @@ digest!(
     RecordDigest
 );
 digest!(
+    /// One pack's part of Desired or of a record, down to what is the host's and where bytes are found.
+    PartDigest
+);
+digest!(
     /// One deployment's plan; no time and no fleet commit goes in.
     PlanId
 );

@@ -16,10 +16,11 @@ pub mod pack;
 pub mod path;
 pub mod plan;
 pub mod record;
+pub mod settled;
 pub mod shape;
 pub mod tree;
 
-pub use digest::{Content, DesiredDigest, PlanId, RecordDigest, TreeDigest};
+pub use digest::{Content, DesiredDigest, PartDigest, PlanId, RecordDigest, TreeDigest};
 pub use name::{DeploymentName, FleetName, OverlayName, PackName, SourceName};
 pub use path::{HostPath, PathError, TreePath};
 pub use tree::{Entry, Kind, Tree};

@@ -276,6 +276,19 @@ impl PackSource for GitSource {
         })
     }
 
+    fn tree_id(&self, commit: &CommitId, dirs: &[Option<TreePath>]) -> Result<Option<String>, SourceError> {
+        self.mirror.ask(|repository| {
+            let top = self.top(repository, commit)?;
+            for dir in dirs {
+                let tree = listing::directory(repository, top, dir.as_ref());
+                if let Some(tree) = tree.map_err(|error| self.walk_error(error))? {
+                    return Ok(Some(tree.to_string()));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError> {
         self.mirror.ask(|repository| {
             let Some(id) = self.blob(repository, commit, content)? else {

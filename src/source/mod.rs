@@ -10,6 +10,7 @@ pub mod git;
 mod history;
 mod libgit2;
 mod listing;
+pub mod memo;
 pub mod memory;
 mod mirror;
 pub mod objects;
@@ -24,6 +25,7 @@ use crate::model::{Content, TreePath};
 
 pub use directory::DirectorySource;
 pub use git::GitSource;
+pub use memo::Memo;
 pub use memory::MemorySource;
 pub use objects::ObjectStore;
 
@@ -47,6 +49,13 @@ pub trait PackSource: Send + Sync {
         dirs: &[Option<TreePath>],
         rules: &TreeRules,
     ) -> Result<PackTree, SourceError>;
+
+    /// A name of the tree that [`PackSource::tree`] would give, which no other tree has, told without reading
+    /// it; `None` if this source has no such names.
+    fn tree_id(&self, commit: &CommitId, dirs: &[Option<TreePath>]) -> Result<Option<String>, SourceError> {
+        let (_, _) = (commit, dirs);
+        Ok(None)
+    }
 
     /// Bytes of a file of a pack tree that this source gave before, in this run or an earlier one.
     fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError>;

@@ -2,6 +2,7 @@
 
 mod contract;
 mod disk;
+mod glance;
 mod kill;
 mod power;
 mod world;

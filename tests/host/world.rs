@@ -8,7 +8,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use packfleet::host::{
-    Applied, BlobError, Blobs, Commit, Host, HostError, LocalHost, Look, MemoryHost, Observation, Seen, Trust,
+    Applied, BlobError, Blobs, Commit, Host, HostError, LocalHost, Look, MemoryHost, Observation, Reread,
+    Seen, Trust,
 };
 use packfleet::model::fleet::Edits;
 use packfleet::model::pack::{CommitId, InstallMap, Modes, Pin};
@@ -326,6 +327,7 @@ pub fn commit(plan: &Plan) -> Commit<'_> {
         version_file: Some((path(VERSION), version_text(generation).into_bytes())),
         sync_log: Some((path(LOG), format!("synced to {generation}"))),
         keep_generations: 3,
+        reread: Reread::Touched,
     }
 }
 
