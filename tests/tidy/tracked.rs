@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-const TOP_LEVEL: [&str; 10] = [
+const TOP_LEVEL: [&str; 11] = [
     "Cargo.toml",
     "Cargo.lock",
     "src",
@@ -15,6 +15,7 @@ const TOP_LEVEL: [&str; 10] = [
     "fleet.toml",
     "overlays",
     "tests",
+    "benches",
     "README.md",
     "CHANGELOG.md",
     "LICENSE",
