@@ -2,6 +2,7 @@
 
 pub mod changelog;
 pub mod choose;
+pub mod compose;
 pub mod finding;
 pub mod fleet_file;
 pub mod lay;

@@ -50,7 +50,7 @@ pub enum Change {
 }
 
 impl Change {
-    const ALL: [Self; 3] = [Self::Patch, Self::Merge(Format::Json), Self::Merge(Format::Toml)];
+    pub(super) const ALL: [Self; 3] = [Self::Patch, Self::Merge(Format::Json), Self::Merge(Format::Toml)];
 
     /// What stands behind the path in the name of the overlay's file.
     pub const fn suffix(self) -> &'static str {
@@ -69,6 +69,12 @@ impl Change {
     /// The file for a person to finish it in.
     pub fn conflict(self, path: &TreePath) -> Result<TreePath, PathError> {
         TreePath::new(&format!("{path}{}{CONFLICT}", self.suffix()))
+    }
+
+    /// Whether a file of a pack would be taken for a change, or for one to be finished, by its name.
+    pub(super) fn is_in_name(path: &TreePath) -> bool {
+        let name = path.as_str();
+        Self::of(name.strip_suffix(CONFLICT).unwrap_or(name)).is_some()
     }
 
     /// The path that a file of an overlay changes, and how; `None` for one that stands for itself.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::Value;
+use super::value::{Value, quote};
 use super::{StructuredError, Taking, Text};
 
 /// A change at one key.
@@ -167,6 +167,63 @@ pub(super) fn applied(target: &Value, other: &Value, changes: &Changes, taking: 
         }
     }
     Value::Object(members)
+}
+
+/// What makes `from` say what `to` says, key by key: an object that both have is changed inside.
+pub(super) fn difference(from: &Value, to: &Value) -> Changes {
+    let (Some(old), Some(new)) = (from.as_object(), to.as_object()) else { return Changes::new() };
+    let mut changes = Changes::new();
+    for key in old.keys().chain(new.keys().filter(|key| !old.contains_key(*key))) {
+        let change = match (old.get(key), new.get(key)) {
+            (old, new) if old == new => continue,
+            (Some(old @ Value::Object(_)), Some(new @ Value::Object(_))) => {
+                Change::Into(difference(old, new))
+            }
+            (_, Some(_)) => Change::Take,
+            (_, None) => Change::Remove,
+        };
+        changes.insert(key.clone(), change);
+    }
+    changes
+}
+
+/// The changes that take a value, and apart from them those that remove a key: as changes that take a null
+/// from [`nulls`].
+pub(super) fn parted(changes: &Changes) -> (Changes, Changes) {
+    let (mut takes, mut removes) = (Changes::new(), Changes::new());
+    for (key, change) in changes {
+        match change {
+            Change::Take => drop(takes.insert(key.clone(), Change::Take)),
+            Change::Remove => drop(removes.insert(key.clone(), Change::Take)),
+            Change::Into(inner) => {
+                let (inner_takes, inner_removes) = parted(inner);
+                for (into, inner) in [(&mut takes, inner_takes), (&mut removes, inner_removes)] {
+                    if !inner.is_empty() {
+                        into.insert(key.clone(), Change::Into(inner));
+                    }
+                }
+            }
+        }
+    }
+    (takes, removes)
+}
+
+/// A JSON text with a null at every key that is taken.
+pub(super) fn nulls(changes: &Changes) -> String {
+    let mut out = String::from("{");
+    for (index, (key, change)) in changes.iter().enumerate() {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        quote(key, &mut out);
+        out.push_str(": ");
+        match change {
+            Change::Into(inner) => out.push_str(&nulls(inner)),
+            Change::Take | Change::Remove => out.push_str("null"),
+        }
+    }
+    out.push('}');
+    out
 }
 
 /// RFC 7396 on nothing: what a patch's value says where there was none.

@@ -275,6 +275,24 @@ proptest! {
     }
 
     #[test]
+    fn keys_between_merge_back(from in document(0), to in document(0), a in noise(), b in noise()) {
+        for format in [Format::Json, Format::Toml] {
+            let text = |shape, noise: &[u8]| match format {
+                Format::Json => json_text(shape, noise),
+                Format::Toml => toml_text(shape, noise),
+            };
+            let (from, to) = (text(&from, &a), text(&to, &b));
+            if let Ok(Some(keys)) = keys_between(format, &from, &to)
+                && let Ok(merged) = merge_keys(format, &from, &keys)
+            {
+                prop_assert_eq!(value(format, &merged), value(format, &to), "{}", keys);
+            } else if format == Format::Json {
+                prop_assert_eq!(value(format, &from), value(format, &to));
+            }
+        }
+    }
+
+    #[test]
     fn json_comments_stay(target in document(1), added in document(0), a in noise(), b in noise()) {
         // Only members are added or removed at the root, so that no comment goes with a replaced object.
         let target_text = json_text(&target, &a);

@@ -277,6 +277,38 @@ pub fn contested_keys(
     }
 }
 
+/// The keys that say how `to` differs from `from`, for [`merge_keys`]: with the values as `to` spells them.
+///
+/// `None` if keys cannot say it: nothing differs, or a key of a TOML file goes, for TOML has no null. Whether
+/// merging them gives `to` byte for byte is for the caller to try: comments and layout are no keys, and a
+/// null in `to` is none that an overlay can set.
+pub fn keys_between(format: Format, from: &str, to: &str) -> Result<Option<String>, StructuredError> {
+    match format {
+        Format::Json => {
+            let wanted = Json::parse(to, Text::Overlay)?;
+            let changes = change::difference(Json::parse(from, Text::File)?.value(), wanted.value());
+            let (takes, removes) = change::parted(&changes);
+            if takes.is_empty() && removes.is_empty() {
+                return Ok(None);
+            }
+            let taken = Json::parse("{\n}\n", Text::File)?.edit(&wanted, &takes, Taking::Version)?;
+            let nulls = change::nulls(&removes);
+            let nulls = Json::parse(&nulls, Text::Overlay)?;
+            let keys = Json::parse(&taken, Text::File)?.edit(&nulls, &removes, Taking::Version)?;
+            Ok(Some(keys))
+        }
+        Format::Toml => {
+            let wanted = Toml::parse(to, Text::Overlay)?;
+            let changes = change::difference(Toml::parse(from, Text::File)?.value(), wanted.value());
+            let (takes, removes) = change::parted(&changes);
+            if takes.is_empty() || !removes.is_empty() {
+                return Ok(None);
+            }
+            Toml::parse("", Text::File)?.edit(&wanted, &takes, Taking::Version).map(Some)
+        }
+    }
+}
+
 fn merge_in<'t, D: Document<'t>>(target: &'t str, patch: &'t str) -> Result<String, StructuredError> {
     let document = D::parse(target, Text::File)?;
     let patch = D::parse(patch, Text::Overlay)?;

@@ -420,3 +420,37 @@ fn formats_by_name() {
         assert_eq!(Format::of(&TreePath::new(path).unwrap()), expected, "{path}");
     }
 }
+
+#[test]
+fn keys_between_two_versions() {
+    let json = Format::Json;
+    let toml = Format::Toml;
+    for (format, from, to, expected) in [
+        (json, "{\"a\": 1, \"b\": 2}", "{\"a\": 1.50, \"b\": 2}", Some("{\n  \"a\": 1.50\n}\n")),
+        (
+            json,
+            "{\"a\": {\"x\": 1, \"y\": 2}}",
+            "{\"a\": {\"x\": 1, \"y\": [1, 2]}}",
+            Some("{\n  \"a\": {\n    \"y\": [1, 2]\n  }\n}\n"),
+        ),
+        (
+            json,
+            "{\"a\": 1, \"b\": {\"c\": 1, \"d\": 1}}",
+            "{\"b\": {\"d\": 1}, \"e\": \"x\"}",
+            Some("{\n  \"e\": \"x\",\n  \"a\": null,\n  \"b\": {\n    \"c\": null\n  }\n}\n"),
+        ),
+        (json, "{\"a\": 1}", "{ \"a\": 1 }", None),
+        (toml, "a = 1\n[t]\nb = 1\n", "a = 1\n[t]\nb = 2\n", Some("[t]\nb = 2\n")),
+        (toml, "a = 1\nb = 1\n", "a = 1\n", None),
+    ] {
+        let keys = keys_between(format, from, to).unwrap();
+        assert_eq!(keys.as_deref(), expected, "{from} → {to}");
+        if let Some(keys) = keys {
+            assert_eq!(
+                merge_keys(format, from, &keys).unwrap().replace(' ', ""),
+                to.replace(' ', ""),
+                "{keys}"
+            );
+        }
+    }
+}
