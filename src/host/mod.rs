@@ -9,6 +9,11 @@
 //! recover ─► finish or undo an interrupted switch    under the lock
 //! apply   ─► lock · recover · fence · stage · journal · switch · look · commit | undo
 //! ```
+//!
+//! On disk, from the kernel up: `beneath` (all access), `sight` (what lies at one name), `state` (the state
+//! directory), `live` (the tree); `scan`, `listing` and `cache` look; `stage`, `switch`, `finish`, `undo` and
+//! `recover` are the parts that `transaction` puts in order; `journal`, `edits`, `generations`, `lines` and
+//! `salvage` keep what must not be lost; `attributes` and `acl` carry owners and modes over.
 
 mod acl;
 mod annals;

@@ -19,7 +19,7 @@ const DRIVER: &str = "PACKFLEET_TEST_DRIVER";
 const CALLS: &str = "renameat2,renameat,rename,unlinkat,mkdir,mkdirat,symlinkat,openat2,write,fsync,fdatasync,\
                      syncfs,ftruncate,fchmod,fchown,fchownat,fsetxattr,fremovexattr";
 /// Calls of one name that are tried, evenly spread.
-const MOST: usize = 200;
+const MOST: usize = 40;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Story {
