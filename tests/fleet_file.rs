@@ -108,7 +108,6 @@ fn keys_of_later_are_refused_and_all_others_accepted() {
         })
         .collect();
     let expected = [
-        "38 check",
         "39 on_change",
         "40 service",
         "42 health",

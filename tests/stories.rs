@@ -153,6 +153,7 @@ macro_rules! stories {
 }
 
 stories! {
+    checks
     conflict
     demo
     exit_codes

@@ -109,6 +109,9 @@ impl Hints {
                 let rebase = |name: &&str| self.command(&["overlay", "rebase", name, "--to", to.as_str()]);
                 format!("{}, then {again}", names.iter().map(rebase).collect::<Vec<_>>().join(", "))
             }
+            HoldCause::Check { .. } => {
+                format!("correct pack {pack}, its overlays or your edits of it, then {again}")
+            }
             HoldCause::Signature(_) => format!(
                 "have it signed by a listed key, or list the key in signed_by's file; then {}",
                 self.command(&["plan", name])

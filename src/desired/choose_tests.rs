@@ -19,6 +19,7 @@ fn pack(pattern: &str) -> Pack {
         case: Case::default(),
         requires: Vec::new(),
         version_key: "slack_version".into(),
+        checks: Vec::new(),
         atomic: true,
     }
 }

@@ -6,12 +6,11 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 14] = [
+const NOT_YET: [(&str, &str, &str); 13] = [
     ("a fleet file", "rollout", "order deployments by `depends_on`"),
     ("a fleet file", "status", "ask each controller by `packfleet status`"),
     ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
     ("a source", "url over ssh", "use an https URL, or a path to a clone"),
-    ("a pack", "check", "check packs before they are tagged"),
     ("a pack", "on_change", "run it after `packfleet apply`"),
     ("a pack", "service", "restart the service after `packfleet apply`"),
     ("a pack", "restart", "restart the service after `packfleet apply`"),

@@ -185,6 +185,7 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
         case: stanza.case.get().map(|case| case.value).unwrap_or_default(),
         requires: stanza.requires.items().iter().map(|required| required.value.clone()).collect(),
         version_key,
+        checks: stanza.check.items().iter().map(|command| command.value.0.clone()).collect(),
         atomic: stanza.atomic.get().is_none_or(|atomic| atomic.value),
     })
 }

@@ -479,7 +479,7 @@ impl Read for Label {
 
 /// A program and its arguments; no shell.
 #[derive(Debug, Clone)]
-pub(super) struct Command;
+pub(super) struct Command(pub Vec<String>);
 scalar::schema!(Command, { "type": "array", "items": { "type": "string" }, "minItems": 1 });
 
 impl Read for Command {
@@ -487,7 +487,13 @@ impl Read for Command {
         let argument = |item: &Node| matches!(&item.value, Value::Text(text) if !text.contains('\0'));
         match &node.value {
             Value::List(items) => match items.first().map(|item| &item.value) {
-                Some(Value::Text(program)) if !program.is_empty() && items.iter().all(argument) => Some(Self),
+                Some(Value::Text(program)) if !program.is_empty() && items.iter().all(argument) => {
+                    let words = items.iter().filter_map(|item| match &item.value {
+                        Value::Text(text) => Some(text.to_string()),
+                        _ => None,
+                    });
+                    Some(Self(words.collect()))
+                }
                 _ => expected(node, "a program and its arguments, each a string", report),
             },
             _ => expected(node, "a list: a program and its arguments", report),

@@ -41,6 +41,7 @@ fn pack(install: &[(&str, &str)]) -> Pack {
         case: Case::default(),
         requires: Vec::new(),
         version_key: "slack_version".into(),
+        checks: Vec::new(),
         atomic: true,
     }
 }

@@ -12,6 +12,7 @@
 //! Nothing here decides what happens to a path (the planner does) or touches one (the host does).
 
 mod bases;
+pub mod checks;
 pub mod contents;
 pub mod decide;
 pub mod fleet;

@@ -1,6 +1,7 @@
 //! One pass over one deployment: look, judge, merge, plan; and carrying that plan out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery, Reread};
 use crate::model::actual::Seen;
@@ -13,11 +14,12 @@ use crate::plan::Drift;
 use crate::plan::planner::{self, Question};
 use crate::plan::verdict::MergeAnswer;
 
+use super::checks;
 use super::contents::Contents;
 use super::host_keys;
 use super::merging;
-use super::report::{Failure, Outcome, Report, Survey};
-use super::resolve::Resolutions;
+use super::report::{Failure, Outcome, Report, Survey, outcome_of};
+use super::resolve::{Resolutions, Resolved};
 use super::version_file;
 use super::workspace::Workspace;
 use super::{Options, Recover, Unmanaged};
@@ -93,6 +95,18 @@ pub fn decide(
         State::Present => resolutions.desired(workspace, deployment, observation.record.as_ref()),
         State::Absent => Default::default(),
     };
+    plan_for(workspace, host, deployment, observation, desired, resolved)
+}
+
+/// From what should be there and what is there to a plan.
+pub(crate) fn plan_for(
+    workspace: &Workspace,
+    host: &dyn Host,
+    deployment: &Deployment,
+    observation: Observation,
+    desired: Desired,
+    resolved: Vec<Arc<Resolved>>,
+) -> Survey {
     let question = Question {
         fleet: &workspace.fleet.name,
         deployment,
@@ -213,6 +227,16 @@ pub fn apply(
     if !survey.plan.commits || deployment.mode == Mode::Observe {
         return report;
     }
+    match checks::passed(workspace, deployment, survey) {
+        Ok(None) => {}
+        Ok(Some(held)) => {
+            // What failed is held like a version that cannot be used; what is left of the plan goes on.
+            report.outcome = outcome_of(&held.plan);
+            report.survey = Some(held);
+        }
+        Err(failure) => return failed(report, failure),
+    }
+    let Some(survey) = report.survey.as_ref().filter(|survey| survey.plan.commits) else { return report };
     match carry_out(workspace, deployment, survey, NOTHING, options) {
         Ok((generation, saved)) => {
             report.committed = Some(generation);
@@ -221,17 +245,21 @@ pub fn apply(
                 report.outcome = Outcome::Applied;
             }
         }
-        Err(failure) => {
-            report.outcome = match &failure {
-                Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
-                Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }) | Failure::Moved { .. } => {
-                    Outcome::Held
-                }
-                _ => Outcome::Failed,
-            };
-            report.failure = Some(failure);
-        }
+        Err(failure) => return failed(report, failure),
     }
+    report
+}
+
+/// The report of a plan that was not carried out.
+fn failed(mut report: Report, failure: Failure) -> Report {
+    report.outcome = match &failure {
+        Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
+        Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }) | Failure::Moved { .. } => {
+            Outcome::Held
+        }
+        _ => Outcome::Failed,
+    };
+    report.failure = Some(failure);
     report
 }
 

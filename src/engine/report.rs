@@ -197,6 +197,7 @@ pub fn cause_word(cause: &HoldCause) -> &'static str {
         HoldCause::Version(_) => "version",
         HoldCause::Major { .. } => "major",
         HoldCause::Overlays { .. } => "overlays",
+        HoldCause::Check { .. } => "check",
         HoldCause::Signature(_) => "signature",
         HoldCause::Source(_) => "source",
         HoldCause::Rejected { .. } => "rejected",

@@ -16,8 +16,9 @@ use super::journal::Journal;
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
-    Actual, Applied, Blobs, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError, Interrupted,
-    Look, Observation, Recovery, SavedEdit, Trust, Unchanged, glance, listing, transaction,
+    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError,
+    Interrupted, Look, Observation, Recovery, SavedEdit, Trust, Unchanged, check, glance, listing,
+    transaction,
 };
 use crate::model::record::Record;
 use crate::model::{Content, HostPath, TreePath};
@@ -143,6 +144,10 @@ impl Host for LocalHost {
 
     fn recover(&self, look: &Look) -> Result<Recovery, HostError> {
         transaction::recover(&self.root, Owner::looking(look, &self.root))
+    }
+
+    fn check(&self, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError> {
+        check::check(&self.root, check, blobs)
     }
 
     fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError> {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Actual, Applied, Blobs, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError, Look,
-    Observation, Recovery, SavedEdit, Seen, Unchanged, annals,
+    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError,
+    Look, Observation, Recovery, SavedEdit, Seen, Unchanged, annals,
 };
 use crate::model::plan::{Action, Obstacle};
 use crate::model::record::{Record, Recorded};
@@ -210,6 +210,10 @@ impl Host for MemoryHost {
 
     fn recover(&self, _look: &Look) -> Result<Recovery, HostError> {
         Ok(Recovery::Nothing)
+    }
+
+    fn check(&self, _check: &Check<'_>, _blobs: &dyn Blobs) -> Result<Checked, HostError> {
+        Err(HostError::Root { root: self.root.clone(), why: "a tree in memory runs no commands".into() })
     }
 
     fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError> {

@@ -20,6 +20,7 @@ mod annals;
 mod attributes;
 mod beneath;
 mod cache;
+mod check;
 mod edits;
 mod finish;
 mod generations;
@@ -185,6 +186,35 @@ pub struct Unchanged {
     pub version_file: Option<Vec<u8>>,
 }
 
+/// Commands to run in a private copy of the tree as a plan would leave it.
+#[derive(Debug, Clone)]
+pub struct Check<'a> {
+    /// The plan; of its actions those below the targets count.
+    pub plan: &'a Plan,
+    /// What is copied. `None` is the root.
+    pub targets: Vec<Option<TreePath>>,
+    /// The directory in which the commands run. `None` is the root.
+    pub at: Option<TreePath>,
+    /// Programs with their arguments, from the fleet file.
+    pub commands: Vec<Vec<String>>,
+}
+
+/// How checks ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// All commands ended with status 0.
+    Passed,
+    /// One did not; those after it were not run.
+    Failed {
+        /// The command, its words joined by blanks.
+        command: String,
+        /// How it ended.
+        why: String,
+        /// What it printed, the end of it.
+        output: String,
+    },
+}
+
 /// How carrying out a plan ended, when it was not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
@@ -301,6 +331,9 @@ pub trait Host: Send + Sync {
 
     /// Finishes or undoes an interrupted switch, under the lock.
     fn recover(&self, look: &Look) -> Result<Recovery, HostError>;
+
+    /// Runs commands in a private copy of the tree as a plan would leave it; the tree itself is only read.
+    fn check(&self, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError>;
 
     /// Carries out a plan, under the lock; see the module page.
     fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError>;

@@ -15,6 +15,7 @@ use std::io;
 
 use super::beneath::Dir;
 use super::cache;
+use super::check;
 use super::finish::finish;
 use super::generations::{Generations, remove};
 use super::journal::{Direction, Journal, Manifest, slot};
@@ -126,6 +127,7 @@ fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, Ho
     let record = read_record(state, owner)?;
     let Some(journal) = Journal::load(state, &ground.at)? else {
         remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
+        check::clear(&ground.at).map_err(failed("remove", ".packfleet/check"))?;
         match state.unlink(cache::SCRATCH) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed.map_err(failed("remove", format!(".packfleet/{}", cache::SCRATCH)))?,
@@ -257,7 +259,7 @@ fn catch_up(ground: &Ground, state: &Dir, record: &Record) -> io::Result<()> {
     }
 }
 
-fn open_or_make(at: &HostPath) -> Result<Ground, HostError> {
+pub(super) fn open_or_make(at: &HostPath) -> Result<Ground, HostError> {
     if let Some(ground) = Ground::open(at)? {
         return Ok(ground);
     }
@@ -273,7 +275,7 @@ fn open_or_make(at: &HostPath) -> Result<Ground, HostError> {
     Ground::open(at)?.ok_or_else(gone)
 }
 
-fn state_or_make(ground: &Ground) -> Result<Dir, HostError> {
+pub(super) fn state_or_make(ground: &Ground) -> Result<Dir, HostError> {
     if let Some(state) = ground.state()? {
         return Ok(state);
     }

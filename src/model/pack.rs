@@ -220,6 +220,8 @@ pub struct Pack {
     pub requires: Vec<PackName>,
     /// Its key in the VERSION file.
     pub version_key: String,
+    /// Commands that must succeed in a private copy of the new tree before it is switched to.
+    pub checks: Vec<Vec<String>>,
     /// Whether one held path holds the whole pack.
     pub atomic: bool,
 }

@@ -178,6 +178,16 @@ pub enum HoldCause {
         /// The version, as people call it.
         to: String,
     },
+    /// A command of `check` did not succeed in a private copy of the new tree; Desired stays at what is
+    /// recorded.
+    Check {
+        /// The command.
+        command: String,
+        /// How it ended.
+        why: String,
+        /// The end of what it printed.
+        output: String,
+    },
     /// Not signed as `signed_by` demands: refused by policy.
     Signature(String),
     /// The source could not be reached or read; Desired stays at the recorded pin.

@@ -101,6 +101,7 @@ impl World {
             HoldCause::Obstructed(Obstacle::Ancestor { at, what }) => format!("{what} at {at}"),
             HoldCause::Overlays { to, .. } => format!("overlays {to}"),
             HoldCause::Major { from, to, .. } => format!("major {from} {to}"),
+            HoldCause::Check { command, .. } => format!("check {command}"),
             HoldCause::Signature(why) => format!("signature: {why}"),
             HoldCause::Obstructed(Obstacle::Special(what)) => what.clone(),
             HoldCause::Obstructed(Obstacle::Unreadable(what)) => format!("unreadable: {what}"),

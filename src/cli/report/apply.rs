@@ -8,6 +8,7 @@ use crate::cli::printer::{paint, painted, shown};
 use crate::engine::{Outcome, Report, Survey, Workspace};
 use crate::host::Recovery;
 use crate::model::fleet::Mode;
+use crate::model::plan::HoldCause;
 use crate::plan::Standing;
 
 /// One line per selected deployment.
@@ -115,6 +116,13 @@ pub fn kept(survey: &Survey) -> usize {
 fn more(report: &Report, hints: &Hints) -> Vec<String> {
     let name = report.deployment.as_str();
     let mut lines = Vec::new();
+    // Only the apply that ran a check has seen its output: nobody else can show it later.
+    for hold in report.survey.iter().flat_map(|survey| &survey.plan.holds) {
+        if let (HoldCause::Check { .. }, Some(pack)) = (&hold.cause, &hold.pack) {
+            let text = format!("pack {pack}: {}", words::hold(&hold.cause));
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
     match &report.recovered {
         Some(Recovery::Forward { generation }) => {
             lines.push(format!("an interrupted switch was finished first: generation {generation}"));

@@ -14,6 +14,7 @@ use super::words::{self, Tally, count};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
+use crate::engine::checks;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Hold, Purpose};
@@ -259,6 +260,7 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
         out.push_str(&holds::block(workspace, survey, hold, hints, who));
     }
     let rollback = matches!(survey.plan.purpose, Purpose::Rollback { .. });
+    let checks = checks::needed(workspace, survey);
     let names: BTreeSet<&PackName> = survey.drift.packs.keys().chain(survey.plan.next.packs.keys()).collect();
     let widest = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
     for name in names {
@@ -283,6 +285,12 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
         }
         out.push_str(&lines::text(&lines, length));
         out.push_str(&notes);
+        if !rollback && let Some((_, pack)) = checks.iter().find(|(pack, _)| *pack == name) {
+            for command in &pack.checks {
+                let command = shown(&command.join(" "));
+                out.push_str(&format!("    C check {command}: runs before the switch, on a copy\n"));
+            }
+        }
     }
     out
 }

@@ -196,6 +196,7 @@ fn rank(cause: &HoldCause) -> u8 {
         HoldCause::Source(_)
         | HoldCause::Version(_)
         | HoldCause::Major { .. }
+        | HoldCause::Check { .. }
         | HoldCause::Overlays { .. }
         | HoldCause::Signature(_) => 0,
         HoldCause::Conflict { .. } | HoldCause::Obstructed(_) => 1,

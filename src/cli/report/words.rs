@@ -61,6 +61,14 @@ pub fn hold(cause: &HoldCause) -> String {
                 }
             }
         }
+        HoldCause::Check { command, why, output } => {
+            let mut text = format!("check {}: {}", shown(command), shown(why));
+            for line in output.lines() {
+                text.push_str("\n        | ");
+                text.push_str(&shown(line));
+            }
+            text
+        }
         HoldCause::Major { from, to, requirement, changelog } => {
             let mut text = format!(
                 "{} is a new major version after {}, and {} was not edited to ask for it",
@@ -140,6 +148,7 @@ pub fn holds(holds: &[Hold]) -> String {
     }
     let kinds = kinds.into_iter().map(|(word, number)| match word {
         "conflict" => count(number, word),
+        "check" => format!("failed check of {}", count(number, "pack")),
         "version" | "source" | "signature" => format!("{word} of {}", count(number, "pack")),
         "major" => format!("new major version of {}", count(number, "pack")),
         "budget" => format!("{} over budget", count(number, "pack")),

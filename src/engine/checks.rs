@@ -1,0 +1,88 @@
+//! `check`: two clean merges can still make a program that does not run, so a pack's commands are run on
+//! the very tree that a plan would leave, before the switch.
+//!
+//! A command that fails holds its pack at what is recorded, as a version that cannot be used does; the
+//! plan is made anew with that, so that other packs go on and what requires the pack does not.
+
+use crate::host::{Check, Checked};
+use crate::model::desired::Resolution;
+use crate::model::fleet::Deployment;
+use crate::model::pack::{InstallMap, Pack};
+use crate::model::plan::HoldCause;
+use crate::model::{PackName, TreePath};
+
+use super::contents::Contents;
+use super::pass::{NOTHING, plan_for};
+use super::report::{Failure, Survey};
+use super::workspace::Workspace;
+
+/// Packs whose checks a survey's plan needs, in their order of names.
+pub fn needed<'a>(workspace: &'a Workspace, survey: &Survey) -> Vec<(&'a PackName, &'a Pack)> {
+    let acts = |name: &PackName| survey.plan.actions.iter().any(|action| &action.pack == name);
+    let stays = |name: &PackName| survey.plan.next.packs.contains_key(name);
+    let packs = workspace.fleet.packs.iter();
+    packs.filter(|(name, pack)| !pack.checks.is_empty() && acts(name) && stays(name)).collect()
+}
+
+/// Runs the checks that a plan needs. `None`: all passed, or there are none; else the survey with what
+/// failed held.
+pub(super) fn passed(
+    workspace: &Workspace,
+    deployment: &Deployment,
+    survey: &Survey,
+) -> Result<Option<Survey>, Failure> {
+    let mut held: Option<Survey> = None;
+    loop {
+        let current = held.as_ref().unwrap_or(survey);
+        let Some((name, cause)) = first_failure(workspace, deployment, current)? else { return Ok(held) };
+        let mut desired = current.desired.clone();
+        desired.packs.insert(name, Resolution::Held(cause));
+        let host = workspace.host(deployment);
+        let (observation, resolved) = (current.observation.clone(), current.resolved.clone());
+        let next = plan_for(workspace, host.as_ref(), deployment, observation, desired, resolved);
+        if next.plan.actions == current.plan.actions {
+            // A repair of what is recorded does not pass either: nothing better can be planned.
+            return Ok(Some(stopped(next)));
+        }
+        held = Some(next);
+    }
+}
+
+/// The survey with nothing left to do.
+fn stopped(mut survey: Survey) -> Survey {
+    survey.plan.actions.clear();
+    survey.plan.prune.clear();
+    survey.plan.commits = false;
+    survey
+}
+
+fn first_failure(
+    workspace: &Workspace,
+    deployment: &Deployment,
+    survey: &Survey,
+) -> Result<Option<(PackName, HoldCause)>, Failure> {
+    let host = workspace.host(deployment);
+    let contents = Contents::new(workspace, host.as_ref(), survey, NOTHING);
+    for (name, pack) in needed(workspace, survey) {
+        let check = Check {
+            plan: &survey.plan,
+            targets: pack.install.0.iter().map(|line| line.to.clone()).collect(),
+            at: place(&pack.install, survey),
+            commands: pack.checks.clone(),
+        };
+        if let Checked::Failed { command, why, output } = host.check(&check, &contents)? {
+            return Ok(Some((name.clone(), HoldCause::Check { command, why, output })));
+        }
+    }
+    Ok(None)
+}
+
+/// Where the commands run: the first target of the install map that is a directory.
+fn place(install: &InstallMap, survey: &Survey) -> Option<TreePath> {
+    let is_file = |to: &TreePath| survey.plan.next.entries.contains_key(to);
+    install.0.iter().find_map(|line| match &line.to {
+        None => Some(None),
+        Some(to) if is_file(to) => None,
+        Some(to) => Some(Some(to.clone())),
+    })?
+}
