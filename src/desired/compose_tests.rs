@@ -26,6 +26,7 @@ fn pack() -> Pack {
         case: Case::Refuse,
         requires: Vec::new(),
         version_key: "bot_version".into(),
+        checks: Vec::new(),
         atomic: true,
     }
 }

@@ -27,6 +27,7 @@ fn pack() -> Pack {
         case: Case::default(),
         requires: Vec::new(),
         version_key: "p_version".into(),
+        checks: Vec::new(),
         atomic: true,
     }
 }
