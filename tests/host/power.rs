@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use crate::kill::{After, Ending, Stand, Story, copy, spread, strace_works};
 
 /// Cuts at calls of one name, evenly spread.
-const MOST: usize = 5;
+const MOST: usize = 4;
 
 fn run(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
