@@ -153,6 +153,7 @@ macro_rules! stories {
 }
 
 stories! {
+    adopt
     checks
     conflict
     demo

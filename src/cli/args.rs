@@ -87,6 +87,8 @@ pub enum Command {
     Plan(Plan),
     /// Bring deployments to what fleet.toml says; asks first
     Apply(Apply),
+    /// Record the version that a root filled by hand holds; what differs becomes edits
+    Adopt(Adopt),
     /// Show what every deployment holds, and what stands in the way
     Status(Status),
     /// Show the difference between what is there and what should be, line by line
@@ -194,6 +196,40 @@ pub struct Apply {
     /// How to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
+}
+
+/// `adopt`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Looks through the history of each pack that has no record there for the version nearest to what lies there, and
+records it with your consent. No file of a pack is written. What differs counts as an edit of that version, what is
+missing as deleted; the next plan goes on from there.
+
+Examples:
+  packfleet adopt prod
+  packfleet adopt prod --pack bot --at 1.2.0 --yes
+  packfleet adopt prod --from-branch local-customizations")]
+pub struct Adopt {
+    /// Which deployment
+    pub deployment: String,
+    /// Only this pack
+    #[arg(long)]
+    pub pack: Option<String>,
+    /// Record this version, tag, branch or commit, whatever lies there
+    #[arg(long, value_name = "REV|VERSION")]
+    pub at: Option<String>,
+    /// How many versions to show
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
+    pub candidates: u16,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Instead: make an overlay of a branch of the pack's source that holds local changes; commits nothing
+    #[arg(long, value_name = "BRANCH", conflicts_with_all = ["at", "yes", "candidates"])]
+    pub from_branch: Option<String>,
+    /// The overlay's name [default: the branch's]
+    #[arg(long, requires = "from_branch")]
+    pub name: Option<String>,
 }
 
 /// `lock`

@@ -18,6 +18,7 @@ use super::report::words::count;
 use crate::desired::fleet_file::FleetText;
 use crate::desired::problem::{Problem, line_column, masked_source};
 use crate::desired::selector::SelectorError;
+use crate::engine::adopt::import;
 use crate::engine::lock::WriteError;
 use crate::engine::{Failure, LoadError};
 use crate::host::HostError;
@@ -33,6 +34,9 @@ pub enum CliError {
     /// The lock cannot be written.
     #[error(transparent)]
     Lock(#[from] WriteError),
+    /// An overlay cannot be written.
+    #[error(transparent)]
+    Overlay(#[from] import::WriteError),
     /// A selector is none or matches nothing.
     #[error(transparent)]
     Select(#[from] SelectorError),
@@ -144,7 +148,9 @@ impl CliError {
             Self::Load(LoadError::Lock { .. }) => {
                 Some(format!("take it from git as it was, or delete it and run {}", hints.command(&["lock"])))
             }
-            Self::Lock(_) => Some("see that the directory of the fleet file can be written".to_owned()),
+            Self::Overlay(_) | Self::Lock(_) => {
+                Some("see that the directory of the fleet file can be written".to_owned())
+            }
             Self::Select(SelectorError::NoMatch { near: Some(near), .. }) => {
                 Some(format!("did you mean {near}?"))
             }

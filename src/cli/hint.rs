@@ -173,6 +173,12 @@ impl Hints {
         })
     }
 
+    /// What to do first about a pack that is not on record and whose paths hold files of nobody.
+    pub fn of_first_contact(&self, name: &DeploymentName) -> String {
+        let adopt = self.command(&["adopt", name.as_str()]);
+        format!("{adopt} looks for the version that was put there by hand, and records it")
+    }
+
     /// What clears an interrupted switch.
     pub fn of_interrupted(&self, name: &DeploymentName) -> String {
         self.command(&["apply", name.as_str()])

@@ -47,7 +47,7 @@ pub fn survey_one(
 }
 
 /// A plan that touches no file: only the record changes.
-fn record_only(survey: &Survey, purpose: Purpose, next: Record) -> Plan {
+pub(super) fn record_only(survey: &Survey, purpose: Purpose, next: Record) -> Plan {
     let generation = survey.plan.generation;
     Plan {
         purpose,

@@ -6,11 +6,13 @@
 //! pass       one deployment: observe · judge · merge · plan        (survey)
 //!            and carry that very plan out                          (apply)
 //! fleet      many deployments: dependency order, parallel, who waits for whom
+//! adopt      a root that was filled by hand: the version nearest to it becomes the base
 //! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
 //! ```
 //!
 //! Nothing here decides what happens to a path (the planner does) or touches one (the host does).
 
+pub mod adopt;
 mod bases;
 pub mod checks;
 pub mod contents;

@@ -182,7 +182,13 @@ impl Resolutions {
     }
 }
 
-fn recorded(pack: &Pack, assignment: &Assignment, pin: &Pin, desired: DesiredDigest) -> RecordedPack {
+/// What a record says of a pack that is assigned so, at a pin.
+pub(super) fn recorded(
+    pack: &Pack,
+    assignment: &Assignment,
+    pin: &Pin,
+    desired: DesiredDigest,
+) -> RecordedPack {
     RecordedPack {
         pin: pin.clone(),
         requirement: assignment.requirement.to_string(),
@@ -284,7 +290,7 @@ fn unrendered(error: RenderError, version: String) -> HoldCause {
     }
 }
 
-fn overlays(
+pub(super) fn overlays(
     workspace: &Workspace,
     pack: &PackName,
     assignment: &Assignment,

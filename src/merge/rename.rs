@@ -43,8 +43,16 @@ pub fn renames(
 /// How much of the larger of two texts is in the other, line by line, in percent: git's measure, by lines
 /// instead of chunks. Binary content is equal or has nothing in common.
 pub fn similarity(a: &[u8], b: &[u8]) -> u8 {
+    u8::try_from(likeness(a, b) / (EQUAL / 100)).unwrap_or(100)
+}
+
+/// What [`likeness`] says of equal texts.
+pub const EQUAL: u32 = 1_000_000;
+
+/// The same measure in millionths, to tell near versions of a large file apart.
+pub fn likeness(a: &[u8], b: &[u8]) -> u32 {
     if a == b {
-        return 100;
+        return EQUAL;
     }
     if is_binary(a) || is_binary(b) {
         return 0;
@@ -61,7 +69,8 @@ pub fn similarity(a: &[u8], b: &[u8]) -> u8 {
         }
     }
     // Different texts can have the same lines in another order; only equal ones are equal.
-    u8::try_from(shared * 100 / a.len().max(b.len()).max(1)).unwrap_or(100).min(99)
+    let most = a.len().max(b.len()).max(1) as u128;
+    u32::try_from(shared as u128 * u128::from(EQUAL) / most).unwrap_or(EQUAL).min(EQUAL - 1)
 }
 
 /// Paths that are still to be paired, sorted.

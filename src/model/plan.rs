@@ -238,6 +238,8 @@ pub enum Purpose {
     Retry,
     /// Put a saved edit back.
     RestoreEdit,
+    /// Record what lies on a host that was filled by hand.
+    Adopt,
 }
 
 impl fmt::Display for Purpose {
@@ -248,6 +250,7 @@ impl fmt::Display for Purpose {
             Self::Resolve => f.write_str("resolve"),
             Self::Retry => f.write_str("retry"),
             Self::RestoreEdit => f.write_str("restore edit"),
+            Self::Adopt => f.write_str("adopt"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command: each understands its arguments, calls one function of the engine and prints what
 //! came of it.
 
+mod adopt;
 mod apply;
 mod completions;
 mod diff;
@@ -35,6 +36,7 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Init(args) => init::run(args, printer),
         Command::Validate => validate::run(context, printer),
         Command::Plan(args) => plan::run(args, context, printer),
+        Command::Adopt(args) => adopt::run(args, context, printer),
         Command::Apply(args) => apply::run(args, context, printer),
         Command::Status(args) => status::run(args, context, printer),
         Command::Diff(args) => diff::run(args, context, printer),

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here. Texts that come from packs, hosts or git are made safe where they enter a line.
 
+pub mod adopt;
 pub mod apply;
 pub mod bytes;
 pub mod diffs;

@@ -17,7 +17,7 @@ use crate::cli::printer::{paint, painted, shown};
 use crate::engine::checks;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::model::fleet::{Deployment, Mode, State};
-use crate::model::plan::{Hold, Purpose};
+use crate::model::plan::{Conflict, Hold, HoldCause, Purpose};
 use crate::model::{DeploymentName, HostPath, PackName};
 
 /// How a plan is shown.
@@ -280,6 +280,9 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
             continue;
         }
         out.push_str(&format!("  {:<widest$}  {versions}{}\n", name.as_str(), held_whole(survey, name)));
+        if is_first_contact(survey, name) {
+            out.push_str(&format!("      → {}\n", hints.of_first_contact(&who.name)));
+        }
         for hold in held {
             out.push_str(&holds::block(workspace, survey, hold, hints, who));
         }
@@ -293,6 +296,15 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
         }
     }
     out
+}
+
+/// Whether a pack that is not on record finds files in its way that may be its own.
+pub fn is_first_contact(survey: &Survey, pack: &PackName) -> bool {
+    let stranger = |hold: &Hold| {
+        matches!(hold.cause, HoldCause::Conflict { conflict: Conflict::NotOurs, .. })
+            && hold.pack.as_ref() == Some(pack)
+    };
+    survey.installed(pack).is_none() && survey.plan.holds.iter().any(stranger)
 }
 
 /// What is worth knowing of a pack's overlays, a line each.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::words;
-use super::{apply, holds};
+use super::{apply, holds, plan};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
@@ -63,6 +63,9 @@ pub fn why(
         out.push_str(&format!("{indent}{margin}→ {}\n", step.clears));
     }
     if let Some(survey) = &report.survey {
+        if survey.drift.packs.keys().any(|pack| plan::is_first_contact(survey, pack)) {
+            out.push_str(&format!("First of all: {}\n", hints.of_first_contact(name)));
+        }
         out.push_str(&edits(survey, hints));
     }
     out
