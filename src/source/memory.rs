@@ -11,6 +11,9 @@ use super::{History, PackSource, PackTree, Past, PastCommit, Ref, Refs, SourceEr
 use crate::model::pack::CommitId;
 use crate::model::{Content, Kind, TreePath};
 
+/// Files of a pack, sorted.
+type Listing<'a> = Vec<(&'a TreePath, &'a (Kind, Vec<u8>))>;
+
 type Files = BTreeMap<TreePath, (Kind, Vec<u8>)>;
 
 /// Commits, tags and branches in memory; the origin can be taken away.
@@ -190,7 +193,7 @@ impl PackSource for MemorySource {
         let within =
             |path: &TreePath| dirs.iter().any(|dir| dir.as_ref().is_none_or(|dir| path.is_below(dir)));
         let mut states: Vec<Past> = Vec::new();
-        let mut seen: Vec<Vec<(&TreePath, &(Kind, Vec<u8>))>> = Vec::new();
+        let mut seen: Vec<Listing<'_>> = Vec::new();
         for id in tips {
             let files = state.commits.get(id).into_iter().flatten();
             let files: Vec<_> = files.filter(|(path, _)| within(path)).collect();
