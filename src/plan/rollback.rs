@@ -400,13 +400,12 @@ fn undone(
 ) -> Result<Left, HoldCause> {
     let mut step = judged.clone();
     let desired = |entry| DesiredEntry { entry, host_owned: false, commit: None };
-    let unedited = judged.edits.changed == Changed::Keep
-        && judged.base().is_some()
-        && judged.actual_entry().map(|entry| plain(judged.modes, entry))
-            == judged.base().map(|base| plain(judged.modes, base));
+    let counts = |entry: Option<Entry>| entry.map(|entry| plain(judged.modes, entry));
+    let edited = judged.actual.is_some() && counts(judged.actual_entry()) != counts(judged.base());
+    // A path equal to its base is no edit that could be kept, whatever the generation left there.
+    let equal = judged.edits.changed == Changed::Keep && judged.actual.is_some() && !edited;
     for (nth, action) in later.iter().enumerate() {
-        // A path equal to its base is no edit that could be kept, whatever the generation left there.
-        let left = if nth == 0 && unedited { judged.actual_entry() } else { action.after };
+        let left = if nth == 0 && equal { judged.actual_entry() } else { action.after };
         let owner = action.pack.clone();
         step.recorded = Some(Recorded { owner, base: left, written: left, commit: None });
         step.desired = action.before.map(desired);
@@ -415,7 +414,9 @@ fn undone(
             merge_ask(&step).map(|(base, actual, desired)| reader.merge(path, base, actual, desired));
         match verdict(&step, answer.as_ref(), None, Departs::No) {
             Verdict::Write { after, .. } => step.actual = after.map(Seen::Entry),
-            Verdict::Leave if step.standing == Standing::Conflicted => return Ok(Left::Kept),
+            Verdict::Leave if step.standing == Standing::Conflicted && edited => return Ok(Left::Kept),
+            // An edit of that time, which came out of a generation: it is back, and kept.
+            Verdict::Leave if step.standing == Standing::Conflicted => break,
             Verdict::Leave | Verdict::Settle(_) | Verdict::Forget => {}
             Verdict::Hold(cause) => return Err(cause),
         }
