@@ -291,3 +291,23 @@ fn an_empty_directory_is_refused() {
     let error = source.tree(None, &[dir("empty")], &rules()).unwrap_err().to_string();
     assert!(error.contains("is empty"), "{error}");
 }
+
+#[test]
+fn a_pack_has_a_past_where_there_are_commits() {
+    let files: Files<'_> = &[("p/a", Kind::File, b"a"), ("q/b", Kind::File, b"b")];
+    for subject in subjects(files) {
+        let history = subject.source.history(&[dir("none"), dir("p")], subject.commit.as_ref(), 9).unwrap();
+        let known: Vec<_> = history.states.iter().flat_map(|past| &past.commits).collect();
+        assert!(history.whole, "{}", subject.name);
+        match &subject.commit {
+            None => assert!(known.is_empty() && history.commits == 0, "{}", subject.name),
+            Some(commit) => {
+                assert_eq!(history.commits, 1, "{}", subject.name);
+                assert_eq!((&known[0].id, known[0].on_main), (commit, true), "{}", subject.name);
+                assert_eq!(subject.source.merge_base(commit, commit).unwrap().as_ref(), Some(commit));
+            }
+        }
+        let nothing = subject.source.history(&[dir("none")], None, 9).unwrap();
+        assert_eq!((nothing.states.len(), nothing.commits), (0, 0), "{}", subject.name);
+    }
+}

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::host::Host;
 use crate::model::actual::{Actual, Seen};
 use crate::model::desired::pack_digest;
-use crate::model::fleet::{Assignment, Deployment};
+use crate::model::fleet::{Assignment, Deployment, State};
 use crate::model::pack::{CommitId, Pack};
 use crate::model::plan::{Obstacle, Purpose};
 use crate::model::record::{Record, Recorded, RecordedPack};
@@ -145,7 +145,7 @@ pub fn propose(
         })?;
         let found = match ask.at {
             Some(at) => past::one(workspace, source.as_ref(), pack, at)?,
-            None => past::all(workspace, source.as_ref(), pack, assignment)?,
+            None => past::all(workspace, source.as_ref(), pack, assignment, events)?,
         };
         editions.push((pack, assignment, source.as_ref(), found));
     }
@@ -233,6 +233,11 @@ fn asked<'a>(
     let on_record = |pack: &PackName| record.and_then(|record| record.packs.get(pack));
     let name = &deployment.name;
     let refuse = |text: String| Err(Failure::Request(text));
+    if deployment.state == State::Absent {
+        return refuse(format!(
+            "{name} is to be removed (state = \"absent\"): what is recorded there now would be deleted next"
+        ));
+    }
     if let Some(pack) = ask.pack {
         if !deployment.packs.contains_key(pack) {
             let names: Vec<&str> = deployment.packs.keys().map(PackName::as_str).collect();

@@ -13,6 +13,7 @@ use crate::engine::bases::{State, commit_of};
 use crate::engine::guard::chain;
 use crate::engine::report::Failure;
 use crate::engine::workspace::Workspace;
+use crate::engine::{Event, Events};
 use crate::model::desired::pack_digest;
 use crate::model::fleet::{Assignment, Source};
 use crate::model::pack::{CommitId, Pack, PackEntry, Pin, Refs, Requirement};
@@ -94,6 +95,7 @@ pub(super) fn all(
     source: &dyn PackSource,
     pack: &Pack,
     assignment: &Assignment,
+    events: &dyn Events,
 ) -> Result<Editions, Failure> {
     if matches!(workspace.fleet.sources.get(&pack.source), Some(Source::Directory(_))) {
         let mut search = Search::new(workspace, source, pack, Refs::default());
@@ -115,7 +117,9 @@ pub(super) fn all(
     let history = source.history(&dirs(pack), tip, MOST_STATES).map_err(|error| failed(pack, &error))?;
     let mut search = Search::new(workspace, source, pack, refs);
     let mut whole = history.whole;
-    for Past { commits } in &history.states {
+    let of = history.states.len();
+    for (done, Past { commits }) in history.states.iter().enumerate() {
+        events.event(Event::Resolving { done, of });
         if search.files > MOST_FILES {
             whole = false;
             break;
