@@ -6,6 +6,9 @@ use super::*;
 use crate::model::Content;
 use crate::model::pack::{Case, Install, InstallMap, Modes, TagPattern};
 
+/// A path with what is wanted there.
+type Wanted<'a> = (&'a str, Option<(Kind, &'a [u8])>);
+
 type File<'a> = (&'a str, Kind, &'a [u8]);
 
 fn path(text: &str) -> TreePath {
@@ -66,7 +69,7 @@ impl World {
         &self,
         before: &[Overlay],
         existing: Option<&Files>,
-        wanted: &[(&str, Option<(Kind, &[u8])>)],
+        wanted: &[Wanted<'_>],
     ) -> Result<(Composed, String), ComposeError> {
         let layers: Vec<Layer<'_>> =
             before.iter().map(|overlay| Layer { overlay, base: Some(&self.tree) }).collect();
@@ -202,7 +205,7 @@ fn an_overlay_is_extended() {
     let mut files = first.files;
     let text = String::from_utf8(files[MANIFEST].1.clone()).unwrap().replace("\"bot\"", "\"bot\" # why");
     files.insert(path(MANIFEST), (Kind::File, text.into_bytes()));
-    let two: &[(&str, Option<(Kind, &[u8])>)] = &[
+    let two: &[Wanted<'_>] = &[
         ("a.txt", Some((Kind::Exec, b"2\n"))),
         ("set.toml", None),
         ("run", Some((Kind::Exec, b"#!/bin/sh\n"))),
@@ -228,12 +231,11 @@ fn an_overlay_is_extended() {
 #[test]
 fn what_cannot_be_said() {
     let world = world();
-    let refused =
-        |wanted: &[(&str, Option<(Kind, &[u8])>)]| world.compose(&[], None, wanted).unwrap_err().to_string();
+    let refused = |wanted: &[Wanted<'_>]| world.compose(&[], None, wanted).unwrap_err().to_string();
     assert!(refused(&[("overlay.toml", Some((Kind::File, b"x")))]).contains("overlay.toml itself"));
     assert!(refused(&[("link", Some((Kind::Link, b"/etc/passwd")))]).contains("symbolic link"));
     assert!(refused(&[("A.txt", Some((Kind::File, b"x")))]).contains("letter case"));
-    let all: Vec<(&str, Option<(Kind, &[u8])>)> =
+    let all: Vec<Wanted<'_>> =
         ["a.txt", "run", "set.json", "set.toml", "bin", "link"].iter().map(|at| (*at, None)).collect();
     assert!(refused(&all).contains("nothing would be installed"));
 }

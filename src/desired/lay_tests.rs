@@ -317,7 +317,7 @@ fn keys() {
     );
     // Without a base nothing is known of what upstream changed.
     let plain = overlay("o", None, &[mine]);
-    let found = rendered(&[], &[("c.json", "{\"a\": 7}")], &[plain.clone()]).unwrap();
+    let found = rendered(&[], &[("c.json", "{\"a\": 7}")], std::slice::from_ref(&plain)).unwrap();
     assert_eq!(found.overlay_bytes.values().next().unwrap(), b"{\"a\": 2}");
     let error = rendered(&[], &[("d.json", "{}")], &[plain]).unwrap_err();
     assert_eq!(error.to_string(), "overlay o: c.json: the pack has no such file");
