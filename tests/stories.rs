@@ -165,6 +165,7 @@ stories! {
     lock
     majors
     order
+    overlays
     problems
     revert
     secrets

@@ -3,8 +3,12 @@
 //!
 //! Nothing is interpreted here; [`super::context`] says what it means.
 
+mod overlay;
+
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
 
 const SELECTORS: &str = "\
 SELECTOR is a name, a glob (\"edge-*\"), or label:X. Several mean any of them; a+b means both. None means all.";
@@ -110,6 +114,9 @@ pub enum Command {
     /// Saved edits: bytes of yours that packfleet took out of a tree
     #[command(subcommand)]
     Edits(Edits),
+    /// Overlays: customizations of packs, made, checked and carried to other versions
+    #[command(subcommand)]
+    Overlay(Overlay),
     /// Print the digest of a directory, as of a pack
     Hash(Hash),
     /// Print what packfleet has recorded on a host

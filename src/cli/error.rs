@@ -20,7 +20,7 @@ use crate::desired::problem::{Problem, line_column, masked_source};
 use crate::desired::selector::SelectorError;
 use crate::engine::adopt::import;
 use crate::engine::lock::WriteError;
-use crate::engine::{Failure, LoadError};
+use crate::engine::{Failure, LoadError, overlay};
 use crate::host::HostError;
 use crate::model::{DeploymentName, OverlayName};
 use crate::source::SourceError;
@@ -73,6 +73,9 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// Something cannot be done with an overlay.
+    #[error(transparent)]
+    OverlayWork(#[from] overlay::Failure),
     /// A directory cannot be read as a pack.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -130,6 +133,7 @@ impl CliError {
                     Failure::Moved { .. } | Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }),
                 ..
             } => Exit::Held,
+            Self::OverlayWork(failure) => of_overlay(failure),
             _ => Exit::Failed,
         }
     }
@@ -161,6 +165,7 @@ impl CliError {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Failure { deployment, failure } => hints.of_failure(failure, deployment),
             Self::Editor { hint, .. } => Some(hint.clone()),
+            Self::OverlayWork(failure) => hints.of_overlay(failure),
             Self::File { .. } | Self::Source(_) | Self::Runtime(_) | Self::Stream(..) | Self::Declined => {
                 None
             }
@@ -199,6 +204,25 @@ impl CliError {
             let _ = write!(text, "\n{} {hint}", painted(paint::GOOD, "hint:"));
         }
         text
+    }
+}
+
+/// What was asked for is wrong, what is there waits for a person, or something failed.
+fn of_overlay(failure: &overlay::Failure) -> Exit {
+    match failure {
+        overlay::Failure::Unknown { .. }
+        | overlay::Failure::Exists(_)
+        | overlay::Failure::NoPack(_)
+        | overlay::Failure::NoVersion(_)
+        | overlay::Failure::NoVersions(_)
+        | overlay::Failure::Path(_) => Exit::Usage,
+        overlay::Failure::Damaged { .. }
+        | overlay::Failure::Version { .. }
+        | overlay::Failure::Rebase { .. }
+        | overlay::Failure::Result { .. } => Exit::Held,
+        overlay::Failure::NoDirectory(_)
+        | overlay::Failure::Source { .. }
+        | overlay::Failure::File { .. } => Exit::Failed,
     }
 }
 

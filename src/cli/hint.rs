@@ -6,10 +6,10 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::printer::{shown, word};
-use crate::engine::Failure;
+use crate::engine::{Failure, overlay};
 use crate::host::HostError;
 use crate::model::fleet::{Changed, Deployment};
-use crate::model::plan::{Conflict, HoldCause, Obstacle, Purpose};
+use crate::model::plan::{Conflict, HoldCause, Obstacle, OverlayFault, OverlayStep, Purpose};
 use crate::model::{DeploymentName, PackName, TreePath};
 
 /// Where hints point to.
@@ -103,11 +103,15 @@ impl Hints {
                 shown(to),
                 self.file()
             ),
-            HoldCause::Overlays { conflicts, to } => {
-                let mut names: Vec<&str> = conflicts.iter().map(|one| one.overlay.as_str()).collect();
-                names.dedup();
-                let rebase = |name: &&str| self.command(&["overlay", "rebase", name, "--to", to.as_str()]);
-                format!("{}, then {again}", names.iter().map(rebase).collect::<Vec<_>>().join(", "))
+            HoldCause::Overlays { faults, to } => {
+                let mut steps: Vec<String> = Vec::new();
+                for fault in faults {
+                    let step = self.of_fault(fault, to);
+                    if !steps.contains(&step) {
+                        steps.push(step);
+                    }
+                }
+                format!("{}, then {again}", steps.join(", "))
             }
             HoldCause::Check { .. } => {
                 format!("correct pack {pack}, its overlays or your edits of it, then {again}")
@@ -129,6 +133,16 @@ impl Hints {
                 shown(consent),
                 self.file()
             ),
+        }
+    }
+
+    /// What clears a fault of an overlay on a version.
+    fn of_fault(&self, fault: &OverlayFault, to: &str) -> String {
+        let name = fault.overlay.as_str();
+        match fault.next {
+            OverlayStep::Rebase => self.command(&["overlay", "rebase", name, "--to", to]),
+            OverlayStep::Finish => self.command(&["overlay", "rebase", name, "--finish"]),
+            OverlayStep::Correct => format!("correct overlays/{name}"),
         }
     }
 
@@ -177,6 +191,23 @@ impl Hints {
     pub fn of_first_contact(&self, name: &DeploymentName) -> String {
         let adopt = self.command(&["adopt", name.as_str()]);
         format!("{adopt} looks for the version that was put there by hand, and records it")
+    }
+
+    /// What to do about a failure with an overlay; `None` where its text says so already.
+    pub fn of_overlay(&self, failure: &overlay::Failure) -> Option<String> {
+        match failure {
+            overlay::Failure::Unknown { near: None, .. } => {
+                Some(format!("{} lists them", self.command(&["overlay", "show"])))
+            }
+            overlay::Failure::NoVersion(_) => {
+                Some("name one: --version 1.2.3, or a tag or commit".to_owned())
+            }
+            overlay::Failure::Damaged { name, .. } => {
+                Some(format!("see overlays/{name}, then {}", self.command(&["validate"])))
+            }
+            overlay::Failure::Exists(_) => Some("name another one, or add files to it".to_owned()),
+            _ => None,
+        }
     }
 
     /// What clears an interrupted switch.

@@ -192,4 +192,4 @@ impl<'a> Laying<'_, 'a> {
 
 #[cfg(test)]
 #[path = "lay_tests.rs"]
-mod tests;
+pub(super) mod tests;

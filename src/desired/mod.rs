@@ -10,6 +10,7 @@ pub mod lock;
 pub mod manifest;
 pub mod overlay;
 pub mod problem;
+pub mod rebase;
 pub mod render;
 pub mod schema;
 pub mod secrets;

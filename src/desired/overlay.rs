@@ -224,6 +224,12 @@ impl Overlay {
         Ok(overlay)
     }
 
+    /// Whether a file of this name is a change of another one, unless `verbatim` names it.
+    pub fn reads_as_change(file: &TreePath) -> bool {
+        let name = file.as_str();
+        Change::of(name.strip_suffix(CONFLICT).unwrap_or(name)).is_some()
+    }
+
     /// Takes one file for what its name means, and gives the path that it is about.
     fn take(&mut self, file: &TreePath, kind: Kind, bytes: Vec<u8>) -> Result<TreePath, OverlayError> {
         let verbatim = self.manifest.verbatim.contains(file);

@@ -67,8 +67,10 @@ pub enum RenderError {
     },
     /// The tree at an overlay's base is not the one that it was written against.
     #[error(
-        "overlay {overlay}: its base {version} is another tree than when it was written: {found}, and overlay.toml \
-         says {named}"
+        "overlay {overlay}: its base {version} is tree {} now, and it was written against {}: a tag moved, or the \
+         source is another one",
+        found.short(),
+        named.short()
     )]
     OtherBase {
         /// The overlay.
@@ -128,6 +130,27 @@ pub enum RenderError {
         "nothing would be installed; removing a pack is done in the deployment's packs, not by emptying it"
     )]
     Nothing,
+}
+
+impl RenderError {
+    /// The overlay at fault, where it is one and not several.
+    pub fn overlay(&self) -> Option<&OverlayName> {
+        match self {
+            Self::OtherPack { overlay, .. }
+            | Self::Unfinished { overlay, .. }
+            | Self::NoBase { overlay, .. }
+            | Self::OtherBase { overlay, .. }
+            | Self::NothingToRemove { overlay, .. }
+            | Self::MapsNowhere { overlay, .. } => Some(overlay),
+            Self::MissingKey(_)
+            | Self::Unreadable { .. }
+            | Self::Conflicts(_)
+            | Self::Unplaceable(_)
+            | Self::OneTarget { .. }
+            | Self::Shape(_)
+            | Self::Nothing => None,
+        }
+    }
 }
 
 /// All conflicts in one line.

@@ -167,6 +167,11 @@ impl<'a> Way<'a> {
         to.map_or(Place::Gone, |(to, is)| Place::At { to, was, is })
     }
 
+    /// The base's file at a path.
+    pub(super) fn was(&self, path: &TreePath) -> Option<&'a PackEntry> {
+        self.base.as_ref()?.get(path).copied()
+    }
+
     /// The version's file at a path.
     pub(super) fn upstream(&self, path: &TreePath) -> Option<&'a PackEntry> {
         self.new.get(path).copied()

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::desired::lay::Layer;
 use crate::desired::overlay::{Base, Overlay};
 use crate::model::pack::{Case, CommitId, Pack, PackEntry, PackTree, Refs};
-use crate::model::plan::HoldCause;
+use crate::model::plan::{HoldCause, OverlayFault, OverlayStep};
 use crate::model::{Content, OverlayName, TreeDigest, TreePath};
 use crate::source::{PackSource, SourceError, TreeRules};
 
@@ -56,12 +56,16 @@ impl Stack {
         pack: &Pack,
         overlays: Vec<Overlay>,
         now: &State,
+        label: &str,
     ) -> Result<Self, HoldCause> {
         let mut layers = Vec::new();
         for overlay in overlays {
             let base = match &overlay.manifest.base {
                 None => None,
-                Some(base) => Some(find(workspace, source, pack, &overlay.name, base, now)?),
+                Some(base) => {
+                    let found = find(workspace, source, pack, base, now);
+                    Some(found.map_err(|lost| held(&overlay.name, lost, label))?)
+                }
             };
             layers.push((overlay, base));
         }
@@ -103,35 +107,47 @@ impl Stack {
     }
 }
 
+/// A base that is not to be found.
+enum Lost {
+    /// A plain directory has moved on.
+    Past(String),
+    /// The source's answer.
+    Source(SourceError),
+}
+
+fn held(overlay: &OverlayName, lost: Lost, label: &str) -> HoldCause {
+    let text = match lost {
+        Lost::Source(error @ (SourceError::Unknown(_) | SourceError::Refused(_))) => {
+            format!("overlay {overlay}: its base: {error}")
+        }
+        Lost::Source(error) => return unreadable(error),
+        Lost::Past(text) => format!("overlay {overlay} {text}"),
+    };
+    let fault = OverlayFault { overlay: overlay.clone(), path: None, text, next: OverlayStep::Correct };
+    HoldCause::Overlays { faults: vec![fault], to: label.to_owned() }
+}
+
 fn find(
     workspace: &Workspace,
     source: &dyn PackSource,
     pack: &Pack,
-    overlay: &OverlayName,
     base: &Base,
     now: &State,
-) -> Result<State, HoldCause> {
+) -> Result<State, Lost> {
     if base.tree == now.digest {
         return Ok(now.clone());
     }
-    let Some(_) = &now.commit else {
-        return Err(HoldCause::Version(format!(
-            "overlay {overlay} was written against another state of the pack (tree {}, and it is {} now), and a plain \
-             directory keeps no earlier ones",
+    if now.commit.is_none() {
+        return Err(Lost::Past(format!(
+            "was written against another state of the pack (tree {}, and it is {} now), and a plain directory keeps \
+             no earlier ones: see that it still fits, then write tree = \"{}\" into its overlay.toml",
             base.tree.short(),
-            now.digest.short()
+            now.digest.short(),
+            now.digest
         )));
-    };
-    let commit = commit_of(source, pack, &base.version).map_err(|error| match error {
-        SourceError::Unknown(why) => HoldCause::Version(format!("overlay {overlay}: its base: {why}")),
-        error => unreadable(error),
-    })?;
-    State::read(workspace, source, pack, Some(commit)).map_err(|error| match unreadable(error) {
-        HoldCause::Version(why) => {
-            HoldCause::Version(format!("overlay {overlay}: its base {}: {why}", base.version))
-        }
-        cause => cause,
-    })
+    }
+    let commit = commit_of(source, pack, &base.version).map_err(Lost::Source)?;
+    State::read(workspace, source, pack, Some(commit)).map_err(Lost::Source)
 }
 
 /// The commit that a version label, the name of a tag or branch, or a commit id means.

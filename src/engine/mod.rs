@@ -26,6 +26,7 @@ pub mod lock;
 mod merging;
 pub mod orphans;
 pub mod outdated;
+pub mod overlay;
 pub mod pass;
 mod pin;
 pub mod report;

@@ -41,7 +41,9 @@ impl Survey {
     pub fn wanted(&self, pack: &PackName) -> Option<&str> {
         match self.desired.packs.get(pack)? {
             crate::model::desired::Resolution::Pinned(pack) => Some(&pack.recorded.pin.version),
-            crate::model::desired::Resolution::Held(HoldCause::Major { to, .. }) => Some(to),
+            crate::model::desired::Resolution::Held(
+                HoldCause::Major { to, .. } | HoldCause::Overlays { to, .. },
+            ) => Some(to),
             crate::model::desired::Resolution::Held(_) => None,
         }
     }

@@ -14,7 +14,7 @@ use crate::desired::render::{RenderError, render};
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution, pack_digest};
 use crate::model::fleet::{Assignment, Deployment, Source};
 use crate::model::pack::{CommitId, Pack, Pin};
-use crate::model::plan::{HoldCause, OverlayConflict};
+use crate::model::plan::{HoldCause, OverlayFault, OverlayStep};
 use crate::model::record::{Record, RecordedPack};
 use crate::model::settled::{Part, part_digest};
 use crate::model::{
@@ -235,13 +235,11 @@ fn render_one(workspace: &Workspace, located: &Located) -> Result<Resolved, Hold
     let source = workspace.sources.get(&pack.source).ok_or_else(|| missing(pack.source.as_str()))?;
     let commit = found.as_ref().map(|found| found.commit.clone());
     let state = State::read(workspace, source.as_ref(), pack, commit.clone()).map_err(unreadable)?;
-    let stack = Stack::find(workspace, source.as_ref(), pack, overlays.clone(), &state)?;
+    let label = found.as_ref().map_or_else(|| state.digest.short(), |found| found.version.clone());
+    let stack = Stack::find(workspace, source.as_ref(), pack, overlays.clone(), &state, &label)?;
     let bytes = |content| stack.bytes(source.as_ref(), &state, content);
-    let rendered =
-        render(pack, &state.entries, commit.as_ref(), &stack.layers(), &bytes).map_err(|error| {
-            let label = found.as_ref().map_or_else(|| state.digest.short(), |found| found.version.clone());
-            unrendered(error, label)
-        })?;
+    let rendered = render(pack, &state.entries, commit.as_ref(), &stack.layers(), &bytes)
+        .map_err(|error| unrendered(error, label))?;
     let pin = match found {
         Some(found) => found.pin(rendered.tree)?,
         None => Pin {
@@ -277,16 +275,28 @@ fn render_one(workspace: &Workspace, located: &Located) -> Result<Resolved, Hold
 }
 
 /// Why a version is held that does not render.
-fn unrendered(error: RenderError, version: String) -> HoldCause {
-    match error {
-        RenderError::Unreadable { .. } => HoldCause::Source(error.to_string()),
-        RenderError::Conflicts(findings) => {
-            let conflicts = findings.into_iter().filter(Finding::is_conflict).map(|finding| {
-                OverlayConflict { text: finding.text(), overlay: finding.overlay, path: finding.path }
-            });
-            HoldCause::Overlays { conflicts: conflicts.collect(), to: version }
+fn unrendered(error: RenderError, to: String) -> HoldCause {
+    let text = error.to_string();
+    let next = match &error {
+        RenderError::Unfinished { .. } => OverlayStep::Finish,
+        _ => OverlayStep::Correct,
+    };
+    match (error.overlay().cloned(), error) {
+        (_, RenderError::Unreadable { .. }) => HoldCause::Source(text),
+        (_, RenderError::Conflicts(findings)) => {
+            let fault = |finding: Finding| OverlayFault {
+                text: finding.text(),
+                overlay: finding.overlay,
+                path: Some(finding.path),
+                next: OverlayStep::Rebase,
+            };
+            let faults = findings.into_iter().filter(Finding::is_conflict).map(fault);
+            HoldCause::Overlays { faults: faults.collect(), to }
         }
-        error => HoldCause::Version(error.to_string()),
+        (Some(overlay), _) => {
+            HoldCause::Overlays { faults: vec![OverlayFault { overlay, path: None, text, next }], to }
+        }
+        (None, _) => HoldCause::Version(text),
     }
 }
 

@@ -225,7 +225,7 @@ fn read_overlays(directory: &Utf8Path) -> Result<BTreeMap<OverlayName, Result<Ov
 }
 
 /// All files and links below a directory, by their path in the overlay.
-fn read_tree(
+pub(super) fn read_tree(
     directory: &Utf8Path,
     below: Option<&TreePath>,
     files: &mut BTreeMap<TreePath, (Kind, Vec<u8>)>,

@@ -116,15 +116,29 @@ pub enum Conflict {
     NoBase,
 }
 
-/// A path of an overlay that does not carry over.
+/// What is wrong with an overlay on a version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct OverlayConflict {
+pub struct OverlayFault {
     /// The overlay.
     pub overlay: OverlayName,
-    /// As the overlay has it, in the pack's coordinates.
-    pub path: TreePath,
-    /// What stands against it.
+    /// The path at fault, as the overlay has it, in the pack's coordinates, where there is one.
+    pub path: Option<TreePath>,
+    /// What is wrong; names the overlay if there is no path.
     pub text: String,
+    /// What clears it.
+    pub next: OverlayStep,
+}
+
+/// What a person does about an overlay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverlayStep {
+    /// Carry it to the version.
+    Rebase,
+    /// Finish what was carried.
+    Finish,
+    /// Correct its files.
+    Correct,
 }
 
 /// Why something is held. Every cause has one next step, which the reports print.
@@ -171,10 +185,10 @@ pub enum HoldCause {
         /// What the pack's CHANGELOG says between the two; lines about breaking changes begin with `!`.
         changelog: Vec<String>,
     },
-    /// Overlays do not carry over to a version; Desired stays at the recorded pin.
+    /// Overlays cannot be laid on a version; Desired stays at the recorded pin.
     Overlays {
-        /// Each with what stands against it, sorted.
-        conflicts: Vec<OverlayConflict>,
+        /// All that is wrong with them, in their order.
+        faults: Vec<OverlayFault>,
         /// The version, as people call it.
         to: String,
     },

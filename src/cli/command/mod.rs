@@ -14,6 +14,7 @@ mod lock;
 mod man;
 mod managed;
 mod outdated;
+mod overlay;
 mod plan;
 mod record;
 mod resolve;
@@ -48,6 +49,7 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Resolve(args) => resolve::run(args, context, printer),
         Command::Retry(args) => retry::run(args, context, printer),
         Command::Edits(args) => edits::run(args, context, printer),
+        Command::Overlay(args) => overlay::run(args, context, printer),
         Command::Hash(args) => hash::run(args, context, printer),
         Command::Record(args) => record::run(args, context, printer),
         Command::Schema => schema::run(printer),

@@ -7,7 +7,7 @@ use super::ranges::compress;
 use crate::cli::printer::{paint, shown};
 use crate::engine::report::cause_word;
 use crate::engine::{Outcome, Survey, Wait};
-use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle, OverlayConflict};
+use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle, OverlayFault, OverlayStep};
 use crate::model::{DeploymentName, Entry, Kind, PackName};
 use crate::plan::Judged;
 
@@ -45,22 +45,7 @@ pub fn hold(cause: &HoldCause) -> String {
         HoldCause::Requires { pack } => format!("pack {pack}, on which it depends, is held"),
         HoldCause::Tied { pack } => format!("a path moves between it and pack {pack}, which is held"),
         HoldCause::Version(text) | HoldCause::Source(text) | HoldCause::Signature(text) => shown(text),
-        HoldCause::Overlays { conflicts, to } => {
-            let line = |one: &OverlayConflict| {
-                format!("overlay {}: {}: {}", one.overlay, one.path, shown(&one.text))
-            };
-            match conflicts.as_slice() {
-                [one] => format!("does not carry over to {}: {}", shown(to), line(one)),
-                many => {
-                    let lines: String = many.iter().map(|one| format!("\n  {}", line(one))).collect();
-                    format!(
-                        "{} of overlays do not carry over to {}:{lines}",
-                        count(many.len(), "path"),
-                        shown(to)
-                    )
-                }
-            }
-        }
+        HoldCause::Overlays { faults, to } => overlays(faults, to),
         HoldCause::Check { command, why, output } => {
             let mut text = format!("check {}: {}", shown(command), shown(why));
             for line in output.lines() {
@@ -89,6 +74,25 @@ pub fn hold(cause: &HoldCause) -> String {
         HoldCause::Budget { limit, files, of, percent, .. } => {
             let verb = if limit == "max_delete" { "delete" } else { "change" };
             format!("it would {verb} {files} of {of} files, and {limit} allows {percent}%")
+        }
+    }
+}
+
+/// One fault in a line, several below each other.
+fn overlays(faults: &[OverlayFault], to: &str) -> String {
+    let line = |fault: &OverlayFault| match &fault.path {
+        Some(path) => format!("{path}: {}", shown(&fault.text)),
+        None => shown(&fault.text),
+    };
+    match faults {
+        [one] if one.next == OverlayStep::Rebase => {
+            format!("overlay {} does not carry over to {}: {}", one.overlay, shown(to), line(one))
+        }
+        [one] => line(one),
+        many => {
+            let line = |fault: &OverlayFault| format!("\n        {}: {}", fault.overlay, line(fault));
+            let lines: String = many.iter().map(line).collect();
+            format!("{} of overlays do not carry over to {}:{lines}", count(many.len(), "path"), shown(to))
         }
     }
 }
@@ -149,7 +153,7 @@ pub fn holds(holds: &[Hold]) -> String {
     let kinds = kinds.into_iter().map(|(word, number)| match word {
         "conflict" => count(number, word),
         "check" => format!("failed check of {}", count(number, "pack")),
-        "version" | "source" | "signature" => format!("{word} of {}", count(number, "pack")),
+        "version" | "source" | "signature" | "overlays" => format!("{word} of {}", count(number, "pack")),
         "major" => format!("new major version of {}", count(number, "pack")),
         "budget" => format!("{} over budget", count(number, "pack")),
         "requires" | "tied" => format!("{} behind a held one", count(number, "pack")),

@@ -32,7 +32,7 @@ pub(super) fn rendered(
     }
     let overlays = overlays(workspace, &pack.name, assignment).ok()?;
     let state = State::read(workspace, source, pack, commit.cloned()).ok()?;
-    let stack = Stack::find(workspace, source, pack, overlays, &state).ok()?;
+    let stack = Stack::find(workspace, source, pack, overlays, &state, "").ok()?;
     let pack = fitted(pack, &state.entries);
     let bytes = |content| stack.bytes(source, &state, content);
     render(&pack, &state.entries, commit, &stack.layers(), &bytes).ok()

@@ -270,6 +270,18 @@ pub(super) fn contested(patch: &Value, base: &Value, new: &Value) -> Vec<String>
     found
 }
 
+/// Pointers of all that is no object, or an empty one.
+pub(super) fn leaves(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value.as_object() {
+        Some(members) if !members.is_empty() => {
+            for (key, member) in members {
+                leaves(member, &below(pointer, key), found);
+            }
+        }
+        _ => found.push(pointer.to_owned()),
+    }
+}
+
 /// Takes a key out, and every object on the way that has nothing else.
 pub(super) fn leave_out(value: &mut Value, tokens: &[String]) {
     let Value::Object(members) = value else { return };

@@ -254,6 +254,17 @@ pub fn without_keys(format: Format, text: &str, pointers: &[String]) -> Result<S
     Ok(value.canonical())
 }
 
+/// The keys that an overlay sets or removes: JSON pointers, sorted.
+pub fn keys_of(format: Format, overlay: &str) -> Result<Vec<String>, StructuredError> {
+    let value = match format {
+        Format::Json => Json::parse(overlay, Text::Overlay)?.value().clone(),
+        Format::Toml => Toml::parse(overlay, Text::Overlay)?.value().clone(),
+    };
+    let mut pointers = Vec::new();
+    change::leaves(&value, "", &mut pointers);
+    Ok(pointers)
+}
+
 /// The keys that an overlay sets or removes and that upstream changed as well, to something else. For
 /// carrying an overlay from the version `base` to the version `new`.
 pub fn contested_keys(

@@ -454,3 +454,14 @@ fn keys_between_two_versions() {
         }
     }
 }
+
+#[test]
+fn the_keys_of_an_overlay() {
+    for (format, text, expected) in [
+        (Format::Json, "{\"b\": null, \"a\": {\"x/y\": [1], \"z\": {}}}", vec!["/a/x~1y", "/a/z", "/b"]),
+        (Format::Json, "{}", vec![""]),
+        (Format::Toml, "b = 1\n[a.c]\nd = 1\n", vec!["/a/c/d", "/b"]),
+    ] {
+        assert_eq!(keys_of(format, text).unwrap(), expected, "{text}");
+    }
+}
