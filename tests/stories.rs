@@ -163,6 +163,7 @@ stories! {
     host_keys
     interrupted
     lock
+    lost_record
     majors
     order
     overlays

@@ -37,7 +37,8 @@ impl<'a> Contents<'a> {
         survey: &'a Survey,
         extra: &'a BTreeMap<Content, Vec<u8>>,
     ) -> Self {
-        let records = survey.observation.record.iter().collect();
+        // A rollback puts what only the record that it restores knows the commit of.
+        let records = survey.observation.record.iter().chain([&survey.plan.next]).collect();
         Self { workspace, host, survey, extra, places: OnceLock::new(), records }
     }
 

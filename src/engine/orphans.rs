@@ -41,7 +41,10 @@ pub struct MemoryError {
 }
 
 fn file(workspace: &Workspace) -> Utf8PathBuf {
-    workspace.cache.join("deployments").join(format!("{}.json", workspace.fleet.name))
+    // By the fleet file, too: two checkouts of one fleet, or two fleets of one name, are no orphans of
+    // each other.
+    let place = blake3::hash(workspace.file.as_str().as_bytes()).to_hex();
+    workspace.cache.join("deployments").join(format!("{}-{}.json", workspace.fleet.name, &place[..12]))
 }
 
 fn remembered(workspace: &Workspace) -> BTreeMap<DeploymentName, HostPath> {

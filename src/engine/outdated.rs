@@ -29,8 +29,12 @@ pub struct Lag {
 }
 
 impl Lag {
-    /// Whether anything newer than what is installed could be had.
+    /// Whether anything newer than what is installed could be had. What is not known counts: nobody may
+    /// read "nothing lags" while a source does not answer.
     pub fn is_behind(&self) -> bool {
+        if self.pinned.is_err() || self.newest_allowed.is_err() {
+            return true;
+        }
         let installed = self.installed.as_deref();
         let differs = |version: &Result<String, HoldCause>| {
             version.as_ref().is_ok_and(|version| Some(version.as_str()) != installed)

@@ -87,7 +87,7 @@ impl Workspace {
         let file = absolute(file)?;
         let directory = file.parent().unwrap_or(Utf8Path::new("/")).to_owned();
         let mut texts = vec![FleetText { name: short(&file), text: read_text(&file)? }];
-        for include in includes(&directory, &texts[0].text) {
+        for include in includes(&directory, &texts[0].text)? {
             let text = read_text(&directory.join(include.as_str()))?;
             texts.push(FleetText { name: include, text });
         }
@@ -177,25 +177,40 @@ fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
 
 /// Files beneath the directory that match a pattern, sorted; links are not followed. A pattern that
 /// matches nothing is not an error: `fleet.d/*.toml` may be empty.
-fn includes(directory: &Utf8Path, text: &str) -> Vec<String> {
+fn includes(directory: &Utf8Path, text: &str) -> Result<Vec<String>, LoadError> {
     let mut found = Vec::new();
     for include in fleet_file::includes(text) {
         // The validator reports a pattern that does not compile or leaves the directory.
         let Ok(glob) = GlobBuilder::new(&include.pattern).literal_separator(true).build() else { continue };
         let glob = glob.compile_matcher();
+        let mut any = false;
         let depth = include.pattern.split('/').count();
         let walk = ignore::WalkBuilder::new(directory).standard_filters(false).max_depth(Some(depth)).build();
         for entry in walk.flatten() {
             let Some(path) = Utf8Path::from_path(entry.path()) else { continue };
             let Ok(relative) = path.strip_prefix(directory) else { continue };
-            if entry.file_type().is_some_and(|kind| kind.is_file()) && glob.is_match(relative) {
-                found.push(relative.as_str().to_owned());
+            if !glob.is_match(relative) {
+                continue;
             }
+            let kind = entry.file_type();
+            if kind.is_some_and(|kind| kind.is_symlink()) {
+                let source = io::Error::other("an included file may not be a link");
+                return Err(LoadError::Read { path: path.to_owned(), source });
+            }
+            if kind.is_some_and(|kind| kind.is_file()) {
+                found.push(relative.as_str().to_owned());
+                any = true;
+            }
+        }
+        // A name is meant, where a pattern may match nothing.
+        if !any && !include.pattern.contains(['*', '?', '[', '{']) {
+            let source = io::Error::new(io::ErrorKind::NotFound, "fleet.include names it");
+            return Err(LoadError::Read { path: directory.join(&include.pattern), source });
         }
     }
     found.sort();
     found.dedup();
-    found
+    Ok(found)
 }
 
 /// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.

@@ -168,7 +168,24 @@ fn generation(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
         return Ok(());
     }
     let generations = state.dir(name::GENERATIONS)?;
-    state.move_to(name::STAGE, &generations, &manifest.generation.to_string())?;
+    let number = manifest.generation.to_string();
+    // Another one by this number is of a record that was lost since, or put back: what lies in it may be
+    // somebody's only copy, so it is set aside under a name that nothing removes.
+    for again in 0..u32::MAX {
+        match state.move_to(name::STAGE, &generations, &number) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let aside = format!("lost-{number}-{again}");
+                match generations.move_to(&number, &generations, &aside) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    moved => moved?,
+                }
+            }
+            moved => {
+                moved?;
+                break;
+            }
+        }
+    }
     generations.sync()?;
     state.sync()
 }
