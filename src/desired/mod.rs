@@ -4,6 +4,7 @@ pub mod changelog;
 pub mod choose;
 pub mod compose;
 pub mod finding;
+pub mod fleet_edit;
 pub mod fleet_file;
 pub mod lay;
 pub mod lock;
