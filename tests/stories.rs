@@ -22,6 +22,7 @@ struct Shell {
     root: tempfile::TempDir,
     now: PathBuf,
     ids: Regex,
+    mirrors: Regex,
 }
 
 impl Shell {
@@ -33,7 +34,9 @@ impl Shell {
         }
         let git = "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n[advice]\ndetachedHead = false\n";
         fs::write(at.join("home/.gitconfig"), git).expect("a new file");
-        Self { now: at.join("here"), root, ids: Regex::new(r"\bplan [0-9a-f]{7}\b").expect("a pattern") }
+        let ids = Regex::new(r"\bplan [0-9a-f]{7}\b").expect("a pattern");
+        let mirrors = Regex::new(r"(/mirrors/[a-z.]+)-[0-9a-f]{12}\b").expect("a pattern");
+        Self { now: at.join("here"), root, ids, mirrors }
     }
 
     fn top(&self) -> PathBuf {
@@ -72,6 +75,7 @@ impl Shell {
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let text = text.replace(top.to_str().expect("UTF-8"), "[ROOT]");
         let text = self.ids.replace_all(&text, "plan [ID]").into_owned();
+        let text = self.mirrors.replace_all(&text, "$1-[ID]").into_owned();
         (text, output.status.code().unwrap_or(-1))
     }
 }
@@ -155,9 +159,11 @@ macro_rules! stories {
 stories! {
     adopt
     checks
+    capture
     conflict
     demo
     exit_codes
+    export
     first_contact
     goodbye
     host_keys

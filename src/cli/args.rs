@@ -3,11 +3,13 @@
 //!
 //! Nothing is interpreted here; [`super::context`] says what it means.
 
+mod capture;
 mod overlay;
 
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use capture::{Capture, Export, From};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
 
 const SELECTORS: &str = "\
@@ -117,6 +119,10 @@ pub enum Command {
     /// Overlays: customizations of packs, made, checked and carried to other versions
     #[command(subcommand)]
     Overlay(Overlay),
+    /// Make overlays in the fleet repository of what was edited on hosts
+    Capture(Capture),
+    /// Make a commit for a pack's repository of what was edited on a host
+    Export(Export),
     /// Print the digest of a directory, as of a pack
     Hash(Hash),
     /// Print what packfleet has recorded on a host

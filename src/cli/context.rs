@@ -123,6 +123,23 @@ pub fn colour(color: Color) -> ColorChoice {
     }
 }
 
+/// Texts that tell where a file comes from: of a deployment, of this machine, of its user. Common ones tell
+/// nothing.
+pub fn telling(deployment: &Deployment) -> Vec<(String, String)> {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| env::var(name).ok());
+    let mut texts = vec![
+        (format!("the root of {}", deployment.name), deployment.root.as_str().to_owned()),
+        ("the deployment's name".to_owned(), deployment.name.to_string()),
+    ];
+    texts.extend(machine.map(|name| ("the name of this machine".to_owned(), name.trim().to_owned())));
+    texts.extend(user.map(|name| ("the user's name".to_owned(), name)));
+    const COMMON: [&str; 9] =
+        ["root", "user", "admin", "localhost", "ubuntu", "debian", "test", "prod", "staging"];
+    texts.retain(|(_, text)| text.len() > 2 && !COMMON.contains(&text.as_str()));
+    texts
+}
+
 /// The directory for temporary files.
 pub fn temporary() -> Utf8PathBuf {
     Utf8PathBuf::from_path_buf(env::temp_dir()).unwrap_or_else(|_| Utf8PathBuf::from("/tmp"))

@@ -19,11 +19,15 @@ use crate::desired::fleet_file::FleetText;
 use crate::desired::problem::{Problem, line_column, masked_source};
 use crate::desired::selector::SelectorError;
 use crate::engine::adopt::import;
+use crate::engine::capture::CaptureError;
+use crate::engine::edited::EditedError;
+use crate::engine::export::ExportError;
 use crate::engine::lock::WriteError;
 use crate::engine::{Failure, LoadError, overlay};
 use crate::host::HostError;
 use crate::model::{DeploymentName, OverlayName};
 use crate::source::SourceError;
+use crate::source::publish::PublishError;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,12 @@ pub enum CliError {
     /// A directory cannot be read as a pack.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Nothing was captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Nothing was exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The editor did not do its work.
     #[error("the editor {editor} {why}")]
     Editor {
@@ -127,6 +137,8 @@ impl CliError {
             | Self::Select(_)
             | Self::Load(LoadError::Invalid { .. } | LoadError::Lock { .. }) => Exit::Usage,
             Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
+            Self::Capture(error) => of_capture(error),
+            Self::Export(error) => of_export(error),
             Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
             Self::Failure {
                 failure:
@@ -166,6 +178,16 @@ impl CliError {
             Self::Failure { deployment, failure } => hints.of_failure(failure, deployment),
             Self::Editor { hint, .. } => Some(hint.clone()),
             Self::OverlayWork(failure) => hints.of_overlay(failure),
+            Self::Capture(CaptureError::Edited(error)) | Self::Export(ExportError::Edited(error)) => {
+                of_edited(error, hints)
+            }
+            Self::Capture(CaptureError::Pending { deployment, .. }) => {
+                Some(hints.command(&["apply", deployment.as_str()]))
+            }
+            Self::Capture(CaptureError::Publish(error)) | Self::Export(ExportError::Publish(error)) => {
+                of_publish(error)
+            }
+            Self::Capture(_) | Self::Export(_) => None,
             Self::File { .. } | Self::Source(_) | Self::Runtime(_) | Self::Stream(..) | Self::Declined => {
                 None
             }
@@ -223,6 +245,53 @@ fn of_overlay(failure: &overlay::Failure) -> Exit {
         overlay::Failure::NoDirectory(_)
         | overlay::Failure::Source { .. }
         | overlay::Failure::File { .. } => Exit::Failed,
+    }
+}
+
+fn of_capture(error: &CaptureError) -> Exit {
+    match error {
+        CaptureError::Edited(EditedError::Pattern(_) | EditedError::Undeclared { .. })
+        | CaptureError::Several(_)
+        | CaptureError::Name(_)
+        | CaptureError::Edit(_)
+        | CaptureError::Publish(PublishError::Name(_)) => Exit::Usage,
+        CaptureError::Pending { .. } | CaptureError::Compose { .. } | CaptureError::Taken { .. } => {
+            Exit::Held
+        }
+        _ => Exit::Failed,
+    }
+}
+
+fn of_export(error: &ExportError) -> Exit {
+    match error {
+        ExportError::Edited(EditedError::Pattern(_) | EditedError::Undeclared { .. })
+        | ExportError::NoRepository(_)
+        | ExportError::Publish(PublishError::Name(_)) => Exit::Usage,
+        ExportError::Publish(PublishError::Protected(_)) => Exit::Refused,
+        ExportError::Entangled { .. } | ExportError::Publish(PublishError::Diverged { .. }) => Exit::Held,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_edited(error: &EditedError, hints: &Hints) -> Option<String> {
+    match error {
+        EditedError::NotRecorded { deployment, .. } => {
+            let [adopt, apply] = ["adopt", "apply"].map(|word| hints.command(&[word, deployment]));
+            Some(format!("{adopt} finds the version nearest to what is there; {apply} installs one"))
+        }
+        EditedError::Pattern(_) => Some("a path beneath the root, or a glob like 'prompts/*.md'".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_publish(error: &PublishError) -> Option<String> {
+    match error {
+        PublishError::Nobody(_) => Some("git config --global user.name \"…\", and user.email".to_owned()),
+        PublishError::Unreachable { .. } => Some(
+            "without --push the commit stays in the mirror, and git itself can fetch it from there and push it"
+                .to_owned(),
+        ),
+        _ => None,
     }
 }
 

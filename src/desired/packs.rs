@@ -99,9 +99,14 @@ pub(super) fn sources(
 }
 
 fn source(stanza: &At<RawSource>, directory: &Utf8Path, report: &mut Report) -> Option<Source> {
-    if let Some(text) = stanza.push_url.get() {
-        report.within("push_url", |report| accept(&text.place, remote(text, directory), "not a URL", report));
-    }
+    let push_url = stanza.push_url.get().and_then(|text| {
+        let remote = report
+            .within("push_url", |report| accept(&text.place, remote(text, directory), "not a URL", report));
+        Some(match remote? {
+            Remote::Direct(url) => Url::new(url),
+            Remote::Ssh => Url::new(text.value.clone()),
+        })
+    });
     if !exactly_one(&**stanza, &stanza.place, &["url", "path"], report) {
         return None;
     }
@@ -116,7 +121,8 @@ fn source(stanza: &At<RawSource>, directory: &Utf8Path, report: &mut Report) -> 
     match report.within("url", |report| accept(&text.place, remote(text, directory), "not a URL", report))? {
         Remote::Direct(url) => {
             let signed_by = stanza.signed_by.get().map(|path| path.value.clone());
-            Some(Source::Git { url: Url::new(url), signed_by })
+            let protected = stanza.protected.items().iter().map(|name| name.value.0.clone()).collect();
+            Some(Source::Git { url: Url::new(url), signed_by, push_url, protected })
         }
         Remote::Ssh => {
             if let Some(fault) = not_yet::refusal("a source", "url over ssh") {

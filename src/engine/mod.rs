@@ -7,6 +7,8 @@
 //!            and carry that very plan out                          (apply)
 //! fleet      many deployments: dependency order, parallel, who waits for whom
 //! adopt      a root that was filled by hand: the version nearest to it becomes the base
+//! capture    what was edited on hosts ─► overlays in the fleet repository
+//! export     the same, or overlays    ─► a commit for the pack's repository
 //! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
 //! ```
 //!
@@ -14,9 +16,12 @@
 
 pub mod adopt;
 mod bases;
+pub mod capture;
 pub mod checks;
 pub mod contents;
 pub mod decide;
+pub mod edited;
+pub mod export;
 pub mod fleet;
 mod glance;
 mod guard;
@@ -34,6 +39,7 @@ pub mod resolve;
 pub mod rollback;
 mod sketch;
 pub mod version_file;
+pub mod working_tree;
 pub mod workspace;
 
 pub use report::{Failure, Outcome, Report, Survey, Wait};

@@ -300,6 +300,7 @@ fn unrendered(error: RenderError, to: String) -> HoldCause {
     }
 }
 
+/// The overlays of an assignment, in order.
 pub(super) fn overlays(
     workspace: &Workspace,
     pack: &PackName,

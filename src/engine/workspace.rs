@@ -10,6 +10,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use globset::GlobBuilder;
 
+use crate::desired::compose;
 use crate::desired::fleet_file::{self, Context, FleetText};
 use crate::desired::lock::{Lock, LockError};
 use crate::desired::overlay::Overlay;
@@ -40,6 +41,8 @@ pub struct Workspace {
     pub(crate) objects: ObjectStore,
     /// What renderings came to.
     pub(crate) sketches: Memo,
+    /// fleet.toml, and the files that it includes.
+    pub(crate) texts: Vec<FleetText>,
 }
 
 /// Why there is no fleet.
@@ -120,7 +123,7 @@ impl Workspace {
         let sketches = Memo::open(&cache.join("sketches"));
         let lock = read_lock(&context.directory)?;
         let cache = cache.to_owned();
-        Ok(Self { fleet, file, commit, cache, overlays, lock, sources, objects, sketches })
+        Ok(Self { fleet, file, commit, cache, overlays, lock, sources, objects, sketches, texts })
     }
 
     /// Where the lock lies, or would.
@@ -139,6 +142,20 @@ impl Workspace {
             }
         }
         read_text(&full)
+    }
+
+    /// All files of an overlay's directory, as they lie there; `None` if there is none.
+    pub(crate) fn overlay_files(&self, name: &OverlayName) -> Result<Option<compose::Files>, String> {
+        let directory = self.fleet.directory.join("overlays").join(name.as_str());
+        match fs::symlink_metadata(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("cannot read {directory}: {error}")),
+            Ok(kind) if !kind.is_dir() => return Err(format!("{directory} is no directory")),
+            Ok(_) => {}
+        }
+        let mut files = BTreeMap::new();
+        read_tree(&directory, None, &mut files)?;
+        Ok(Some(files))
     }
 
     /// The host of a deployment. Nothing happens to it yet.

@@ -4,7 +4,7 @@
 //! picture (`␍` for a carriage return), tabs and line ends aside. The text is therefore for reading;
 //! deliberately absent is any promise that it applies as a patch.
 
-use similar::TextDiff;
+use similar::{Algorithm, DiffOp, TextDiff, capture_diff_slices};
 
 use super::text::{is_binary, is_large};
 
@@ -34,6 +34,32 @@ pub fn unified_diff(old_name: &str, new_name: &str, old: &[u8], new: &[u8]) -> S
         .to_string()
 }
 
+/// What changed from one text to another, by line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines<'t> {
+    /// Lines of the new text that the old one has not there, each with its number, from 1.
+    pub added: Vec<(usize, &'t [u8])>,
+    /// How many lines of the old text are gone.
+    pub removed: usize,
+}
+
+/// The lines that differ; `None` where one of the two is no text, or too large.
+pub fn lines<'t>(old: &'t [u8], new: &'t [u8]) -> Option<Lines<'t>> {
+    if [old, new].iter().any(|text| is_binary(text) || is_large(text)) {
+        return None;
+    }
+    let split = |text: &'t [u8]| text.split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>();
+    let (old, new) = (split(old), split(new));
+    let mut lines = Lines::default();
+    for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
+        if !matches!(op, DiffOp::Equal { .. }) {
+            lines.removed += op.old_range().len();
+            lines.added.extend(op.new_range().map(|at| (at + 1, new[at])));
+        }
+    }
+    Some(lines)
+}
+
 /// The text with control characters as pictures; tabs and line ends stay.
 pub fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -52,6 +78,15 @@ pub fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_differ() {
+        let found = lines(b"a\nb\nc", b"a\nx\ny\nc\n").unwrap();
+        assert_eq!(found.added, [(2, &b"x\n"[..]), (3, b"y\n"), (4, b"c\n")]);
+        assert_eq!(found.removed, 2);
+        assert_eq!(lines(b"", b"").unwrap(), Lines::default());
+        assert_eq!(lines(b"\0", b""), None);
+    }
 
     #[test]
     fn diffs() {

@@ -131,6 +131,10 @@ pub enum Source {
         url: Url,
         /// The list of allowed signers, in the fleet repository: what is pinned must be signed.
         signed_by: Option<TreePath>,
+        /// Where `export --push` goes, if not to `url`.
+        push_url: Option<Url>,
+        /// Branches that it never pushes to.
+        protected: Vec<String>,
     },
     /// A plain directory, absolute: for a pack under development.
     Directory(Utf8PathBuf),

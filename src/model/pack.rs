@@ -155,6 +155,28 @@ impl InstallMap {
         }
     }
 
+    /// The path of the pack that would be installed at a path beneath the root; `None` if nothing would.
+    pub fn origin(&self, target: &TreePath) -> Option<TreePath> {
+        let of = |line: &Install| {
+            let rest = match &line.to {
+                None => Some(target.clone()),
+                Some(to) if to == target => None,
+                Some(to) => Some(target.strip(to)?),
+            };
+            let path = match (&line.from, rest) {
+                (Some(from), Some(rest)) => from.join(&rest).ok(),
+                (from, None) => from.clone(),
+                (None, rest) => rest,
+            };
+            // Another line may have the last word about it.
+            path.filter(|path| self.place(path).as_ref() == Some(target))
+        };
+        let length = |line: &&Install| line.to.as_ref().map_or(0, |to| to.as_str().len());
+        let mut lines: Vec<&Install> = self.0.iter().collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(length(line)));
+        lines.into_iter().find_map(of)
+    }
+
     /// The line that covers a path of the pack: the one with the longest key.
     pub fn rule(&self, path: &TreePath) -> Option<&Install> {
         self.0
@@ -331,7 +353,16 @@ mod tests {
         assert_eq!(place("src/Workflows2").as_deref(), Some("T/Workflows2"));
         assert_eq!(place("S.md").as_deref(), Some("S.md"));
         assert_eq!(place("README.md"), None);
+        let origin = |text: &str| map.origin(&path(text)).map(|p| p.as_str().to_owned());
+        for there in ["src/a/b", "src/Workflows/x", "src/Workflows2", "S.md"] {
+            assert_eq!(origin(place(there).unwrap().as_str()).as_deref(), Some(there));
+        }
+        // What would go elsewhere comes from nowhere.
+        for none in ["T/Workflows/x", "README.md"] {
+            assert_eq!(origin(none), None, "{none}");
+        }
         let whole = InstallMap(vec![line(".", ".")]);
+        assert_eq!(whole.origin(&path("a/b")), Some(path("a/b")));
         assert_eq!(whole.place(&path("a/b")), Some(path("a/b")));
     }
 }

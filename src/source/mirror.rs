@@ -26,6 +26,8 @@ use crate::model::pack::CommitId;
 const ORIGIN: &str = "refs/packfleet/origin/";
 const PAST: &str = "refs/packfleet/past/";
 const PINS: &str = "refs/packfleet/pins/";
+/// Commits made here, on their way to the origin.
+pub(super) const EXPORT: &str = "refs/packfleet/export/";
 /// The mark of a reader that found an object missing or damaged; holds the object's id.
 const DAMAGED: &str = "packfleet-damaged";
 /// An object that is missing although the mirror was made anew: the origin lacks it too.
@@ -144,6 +146,11 @@ impl Mirror {
         }
     }
 
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
     /// Whether there is anything to ask.
     pub(super) fn is_there(&self) -> bool {
         self.path.exists()
@@ -218,7 +225,7 @@ impl Mirror {
     }
 
     /// Waits for other processes that write to this mirror; their time is bounded by the timeouts of git.
-    fn lock(&self) -> Result<File, SourceError> {
+    pub(super) fn lock(&self) -> Result<File, SourceError> {
         let path = self.beside("lock");
         if let Some(dir) = path.parent() {
             make_dir(dir)?;
@@ -351,7 +358,8 @@ fn carry(old: &Utf8Path, repository: &Repository) {
     let from = Url::new(old.as_str());
     for reference in references.flatten() {
         let (Ok(name), Some(id)) = (reference.name(), reference.target()) else { continue };
-        let Some(namespace) = [PINS, PAST].into_iter().find(|namespace| name.starts_with(namespace)) else {
+        let Some(namespace) = [PINS, PAST, EXPORT].into_iter().find(|namespace| name.starts_with(namespace))
+        else {
             continue;
         };
         if !exists(repository, id) {

@@ -6,6 +6,7 @@
 
 pub mod checkout;
 pub mod directory;
+pub mod export;
 pub mod git;
 mod history;
 mod libgit2;
@@ -15,6 +16,7 @@ pub mod memory;
 mod mirror;
 pub mod objects;
 mod origin;
+pub mod publish;
 mod rules;
 pub mod signature;
 

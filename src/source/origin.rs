@@ -62,7 +62,7 @@ pub(super) fn fetch_specs(repository: &Repository, url: &Url, specs: &[&str]) ->
     download(&mut anonymous(repository, url)?, repository, url, specs)
 }
 
-fn anonymous<'r>(repository: &'r Repository, url: &Url) -> Result<Remote<'r>, SourceError> {
+pub(super) fn anonymous<'r>(repository: &'r Repository, url: &Url) -> Result<Remote<'r>, SourceError> {
     repository.remote_anonymous(url.expose()).map_err(|error| unreachable(url, &error))
 }
 
@@ -95,14 +95,14 @@ fn directory(url: &Url) -> Option<&Utf8Path> {
     (path.is_absolute() && !text.contains('%')).then_some(path)
 }
 
-fn proxy() -> ProxyOptions<'static> {
+pub(super) fn proxy() -> ProxyOptions<'static> {
     let mut proxy = ProxyOptions::new();
     proxy.auto();
     proxy
 }
 
 /// Credentials come from the URL itself (libgit2 takes those) or from git's credential helpers.
-fn callbacks<'r>(repository: &'r Repository, url: &Url) -> RemoteCallbacks<'r> {
+pub(super) fn callbacks<'r>(repository: &'r Repository, url: &Url) -> RemoteCallbacks<'r> {
     let mut callbacks = RemoteCallbacks::new();
     let attempts = Cell::new(0);
     let shown = url.to_string();
@@ -128,7 +128,7 @@ pub(super) fn unreachable(url: &Url, error: &git2::Error) -> SourceError {
 }
 
 /// The same error without secrets.
-fn scrub(url: &Url, error: &git2::Error) -> git2::Error {
+pub(super) fn scrub(url: &Url, error: &git2::Error) -> git2::Error {
     git2::Error::new(error.code(), error.class(), scrub_text(url, error.message()))
 }
 

@@ -3,10 +3,12 @@
 
 mod adopt;
 mod apply;
+mod capture;
 mod completions;
 mod diff;
 mod editor;
 mod edits;
+mod export;
 mod hash;
 mod history;
 mod init;
@@ -50,6 +52,8 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Retry(args) => retry::run(args, context, printer),
         Command::Edits(args) => edits::run(args, context, printer),
         Command::Overlay(args) => overlay::run(args, context, printer),
+        Command::Capture(args) => capture::run(args, context, printer),
+        Command::Export(args) => export::run(args, context, printer),
         Command::Hash(args) => hash::run(args, context, printer),
         Command::Record(args) => record::run(args, context, printer),
         Command::Schema => schema::run(printer),

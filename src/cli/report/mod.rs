@@ -12,6 +12,7 @@ pub mod lines;
 pub mod orphans;
 pub mod plan;
 pub mod ranges;
+pub mod secrets;
 pub mod status;
 pub mod table;
 pub mod why;
