@@ -52,6 +52,13 @@ pub enum Note {
         /// How many files.
         files: usize,
     },
+    /// Upstream moved files out of the directory that the overlay leaves out.
+    MovedOut {
+        /// How many.
+        files: usize,
+        /// One of them: from where, to where.
+        first: (TreePath, TreePath),
+    },
     /// Upstream removed it, too.
     RemovesGone,
 }
@@ -123,6 +130,14 @@ impl fmt::Display for Note {
             }
             Self::RemovesChanged { files } => {
                 write!(f, "upstream changed or added {files} files in what the overlay leaves out")
+            }
+            Self::MovedOut { files, first: (from, to) } => {
+                let what = if *files == 1 { "a file".to_owned() } else { format!("{files} files") };
+                write!(
+                    f,
+                    "upstream moved {what} out of what the overlay leaves out ({from} is {to} now): installed, unless \
+                     `remove` names it"
+                )
             }
             Self::RemovesGone => f.write_str("upstream removed it, too: drop it from `remove`"),
         }

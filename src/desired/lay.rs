@@ -12,7 +12,7 @@ use super::finding::{Conflict, Finding, Note};
 use super::overlay::{Change, Overlay};
 use super::render::RenderError;
 pub use super::way::Bytes;
-use super::way::{Carry, Onto, Place, Way, entry};
+use super::way::{Carry, LeftOut, Onto, Place, Way, entry};
 use crate::model::pack::{Pack, PackEntry};
 use crate::model::{Entry, Kind, OverlayName, TreePath};
 
@@ -88,11 +88,15 @@ impl<'a> Laying<'_, 'a> {
         for path in &self.way.overlay.manifest.remove {
             let known = self.way.left_out(path);
             let before = self.items.len();
-            let (gone, notes) = known.clone().unwrap_or_default();
-            self.items.retain(|at, _| *at != path && !at.is_below(path) && !gone.contains(at));
+            // What an earlier overlay put there goes, too.
+            self.items.retain(|at, _| *at != path && !at.is_below(path));
             if self.items.len() == before && known.is_none() {
                 let (overlay, path) = (self.name().clone(), path.clone());
                 return Err(RenderError::NothingToRemove { overlay, path });
+            }
+            let Some(LeftOut { gone, notes, .. }) = known else { continue };
+            for path in gone {
+                self.items.remove(path);
             }
             self.findings.extend(notes.into_iter().map(|note| self.way.note(path, note)));
         }

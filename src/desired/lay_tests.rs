@@ -329,7 +329,7 @@ fn whole_files_and_what_is_left_out() {
         "overlay o: a: upstream changed the file that the overlay replaces: its changes are not in it";
     let moved = "overlay o: a: upstream renamed it to d/a; the overlay follows";
     type Row<'a> = (&'a str, Files<'a>, Files<'a>, Files<'a>, &'a [&'a str]);
-    let rows: [Row<'_>; 16] = [
+    let rows: [Row<'_>; 19] = [
         ("as it was", &[("a", "1")], &[("a", "1")], &[("a", "mine")], &["f a = mine"]),
         ("changed", &[("a", "1")], &[("a", "2")], &[("a", "*mine")], &["x a = mine", replaced]),
         ("its mode changed", &[("a", "1")], &[("a", "*1")], &[("a", "mine")], &["f a = mine", replaced]),
@@ -394,6 +394,39 @@ fn whole_files_and_what_is_left_out() {
             &[("d/a", "1"), ("b", "x")],
             &[("overlay.toml", "remove = [\"a\"]")],
             &["- d/a", moved],
+        ),
+        (
+            "a directory left out, and moved as such",
+            &[("d/1", "1"), ("d/2", "2"), ("d/s/3", "3"), ("x", "x")],
+            &[("n/e/1", "1"), ("n/e/2", "2"), ("n/e/s/4", "4"), ("y", "3"), ("x", "x")],
+            &[("overlay.toml", "remove = [\"d\"]")],
+            &[
+                "- n/e/1",
+                "- n/e/2",
+                "- n/e/s/4",
+                "overlay o: d: upstream renamed it to n/e; the overlay follows",
+                "overlay o: d: upstream moved a file out of what the overlay leaves out (d/s/3 is y now): installed, \
+                 unless `remove` names it",
+                "overlay o: d: upstream changed or added a file in what the overlay leaves out",
+            ],
+        ),
+        (
+            "a directory left out, with a file that moved within it",
+            &[("d/1", "1"), ("d/2", "2"), ("x", "x")],
+            &[("d/s/1", "1"), ("d/2", "2"), ("x", "x")],
+            &[("overlay.toml", "remove = [\"d\"]")],
+            &["- d/s/1", "- d/2"],
+        ),
+        (
+            "a directory left out, of which a file serves something else",
+            &[("d/1", "1"), ("d/2", "2"), ("d/3", "3"), ("x", "x")],
+            &[("n/1", "1"), ("x", "x")],
+            &[("overlay.toml", "remove = [\"d\"]")],
+            &[
+                "overlay o: d: upstream moved a file out of what the overlay leaves out (d/1 is n/1 now): installed, \
+                 unless `remove` names it",
+                "overlay o: d: upstream removed it, too: drop it from `remove`",
+            ],
         ),
         (
             "left out, and gone",

@@ -13,13 +13,16 @@ use super::lay::Bytes;
 use super::manifest::{Base, Manifest};
 use super::overlay::{Change, Overlay};
 use super::render::RenderError;
-use super::way::{Carry, Onto, Place, Way, entry};
+use super::way::{Carry, LeftOut, Onto, Place, Way, entry};
 use crate::merge::carry::Clash;
 use crate::merge::conflict::{Labels, marked};
 use crate::merge::patch::{Patch, PatchError};
-use crate::merge::structured::{Format, StructuredError, merge_keys};
+use crate::merge::structured::{Format, StructuredError, keys_of, keys_of_host, merge_keys};
 use crate::model::pack::PackEntry;
 use crate::model::{Entry, Kind, TreePath};
+
+/// Lines that base or upstream may say about contested keys.
+const MOST_LINES: usize = 40;
 
 /// Files of an overlay's directory that change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,20 +139,13 @@ impl Writing<'_, '_> {
         let mut remove: Vec<TreePath> = Vec::new();
         for path in self.way.overlay.manifest.remove.clone() {
             // What neither version has may be an earlier overlay's.
-            let Some((gone, notes)) = self.way.left_out(&path) else {
+            let Some(LeftOut { names, notes, .. }) = self.way.left_out(&path) else {
                 remove.push(path);
                 continue;
             };
-            let about: Vec<String> = notes.iter().map(in_words).collect();
-            let stays = gone.iter().any(|at| **at == path || at.is_below(&path));
-            let moved = gone.into_iter().filter(|at| **at != path && !at.is_below(&path));
-            let before = remove.len();
-            remove.extend(stays.then(|| path.clone()).into_iter().chain(moved.cloned()));
-            let done = match before == remove.len() {
-                true => Done::Dropped,
-                false => Done::Kept,
-            };
-            self.step(&path, done, about);
+            let done = if names.is_empty() { Done::Dropped } else { Done::Kept };
+            remove.extend(names);
+            self.step(&path, done, notes.iter().map(in_words).collect());
         }
         remove.sort();
         remove.dedup();
@@ -339,8 +335,12 @@ impl Writing<'_, '_> {
             Change::Patch => "make of the text below what the file is to be",
             Change::Merge(_) => "correct the keys below",
         };
+        let sides = self.sides(path, to, change);
         let mut text = format!("{comment}<<<<<<< overlay {name}: {}\n", one_line(&why)).into_bytes();
         text.extend(patch);
+        for line in sides.lines() {
+            text.extend(format!("{comment}{line}\n").as_bytes());
+        }
         text.extend(
             format!(
                 "{comment}>>>>>>> overlay {name}: {what}, take this block out, then `packfleet overlay rebase {name} \
@@ -350,6 +350,33 @@ impl Writing<'_, '_> {
         );
         text.extend(body);
         self.put_conflict(path, to, change, why, text)
+    }
+
+    /// Of a merge of keys, what base and upstream say of them, as far as they do.
+    fn sides(&self, path: &TreePath, to: &TreePath, change: Change) -> String {
+        let (Change::Merge(format), Some((_, keys))) = (change, self.way.overlay.merges.get(path)) else {
+            return String::new();
+        };
+        let pointers = keys_of(format, keys).unwrap_or_default();
+        let nothing = match format {
+            Format::Json => "{}",
+            Format::Toml => "",
+        };
+        let version = |base: &Option<Base>| base.as_ref().map_or("?".to_owned(), |base| base.version.clone());
+        let mut out = String::new();
+        for (who, entry) in [
+            (format!("base {}", version(&self.way.overlay.manifest.base)), self.way.was(path)),
+            (format!("upstream {}", version(&self.manifest.base)), self.way.upstream(to)),
+        ] {
+            let bytes = entry.and_then(|entry| self.way.read(to, entry.content).ok());
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            let said = text.and_then(|text| keys_of_host(format, &text, nothing, &pointers).ok());
+            let said = said.filter(|said| said.lines().count() <= MOST_LINES).unwrap_or_default();
+            if !said.trim().is_empty() {
+                out.push_str(&format!("{who} has:\n{}\n", said.trim_end()));
+            }
+        }
+        out
     }
 
     fn put_conflict(

@@ -125,7 +125,7 @@ fn what_becomes_of_each_file() {
     assert_eq!(
         lines,
         [
-            "= d upstream renamed it to d2/1; the overlay follows",
+            "= d upstream renamed it to d2; the overlay follows",
             "= e upstream changed or added a file in what the overlay leaves out",
             "- v upstream ships the very same: dropped",
             "~ n/w upstream renamed it to n/w; the overlay follows",
@@ -141,7 +141,7 @@ fn what_becomes_of_each_file() {
     assert_eq!(directory["a.patch"].1, a.as_bytes());
     assert_eq!(directory["n/s.json.merge.json"].1, b"{\"x\": 2} // why");
     assert_eq!(directory["n/w"].0, Kind::Exec);
-    assert_eq!(made(&directory).manifest.remove, [path("d2/1"), path("e")]);
+    assert_eq!(made(&directory).manifest.remove, [path("d2"), path("e")]);
     let after = laid(&directory, new, new).unwrap();
     assert_eq!((after.entries, after.notes), (before.entries, Vec::new()));
 }
@@ -241,8 +241,21 @@ fn what_a_person_gets_to_finish() {
     let text = String::from_utf8(directory["s.json.merge.json.conflict"].1.clone()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "// <<<<<<< overlay o: changed by the overlay and by upstream: \"/y\"");
-    assert!(lines[1].starts_with("// >>>>>>> overlay o: correct the keys below"), "{text}");
-    assert_eq!(lines[2], "{\"y\": 4}");
+    assert_eq!(
+        lines[1..9],
+        [
+            "// base 1.0.0 has:",
+            "// {",
+            "//   \"y\": 2",
+            "// }",
+            "// upstream 2.0.0 has:",
+            "// {",
+            "//   \"y\": 3",
+            "// }"
+        ]
+    );
+    assert!(lines[9].starts_with("// >>>>>>> overlay o: correct the keys below"), "{text}");
+    assert_eq!(lines[10], "{\"y\": 4}");
     let name = "s.json.merge.json.conflict";
     let (steps, _) = finished(directory.clone(), new, name, Some(&text));
     assert_eq!(steps, ["! s.json.merge.json.conflict line 1 is a marker still"]);

@@ -11,7 +11,7 @@ use super::finding::{Conflict, Finding, Note, What};
 use super::overlay::{Change, Overlay};
 use super::render::RenderError;
 use crate::merge::carry::{Carried, carry_keys, carry_patch};
-use crate::merge::rename::{renames, similarity};
+use crate::merge::rename::{renames_of, similarity};
 use crate::merge::structured::merge_keys;
 use crate::model::pack::{PackEntry, PackTree};
 use crate::model::{Content, Entry, Kind, TreePath};
@@ -69,6 +69,15 @@ impl Upstream {
     fn note(self) -> Option<Note> {
         matches!(self, Self::Changed).then_some(Note::Merged)
     }
+}
+
+/// What a path of `remove` stands for.
+pub(super) struct LeftOut<'a> {
+    /// Paths of the version.
+    pub(super) gone: Vec<&'a TreePath>,
+    /// What `remove` is to say on this version.
+    pub(super) names: Vec<TreePath>,
+    pub(super) notes: Vec<Note>,
 }
 
 /// What a change is laid on: the version's file, perhaps as earlier overlays left it.
@@ -151,7 +160,13 @@ impl<'a> Way<'a> {
             (Some(a), Some(b)) => similarity(&a, &b),
             _ => 0,
         };
-        let found = renames(old, new, &mut alike);
+        // What an overlay names is looked for everywhere; a directory keeps the names of its files.
+        let overlay = self.overlay;
+        let named = |path: &TreePath| {
+            let changed = overlay.patches.contains_key(path) || overlay.merges.contains_key(path);
+            changed || overlay.files.contains_key(path) || overlay.manifest.remove.contains(path)
+        };
+        let found = renames_of(old, new, &named, &mut alike);
         found
             .into_iter()
             .filter_map(|(from, to)| Some((from, self.new.get_key_value(&to)?.0)))
@@ -177,37 +192,60 @@ impl<'a> Way<'a> {
         self.new.get(path).copied()
     }
 
-    /// What is to be left out for a path of `remove`: paths of the version, and what there is to say.
-    /// `None` if neither base nor version have it.
-    pub(super) fn left_out(&self, path: &TreePath) -> Option<(Vec<&'a TreePath>, Vec<Note>)> {
+    /// What is to be left out for a path of `remove`; `None` if neither base nor version have it.
+    ///
+    /// A file is followed where upstream renamed it. A directory is followed where upstream moved it as such,
+    /// which is to say at least half of its files, and nothing is left: single files that went elsewhere serve
+    /// something else now.
+    pub(super) fn left_out(&self, path: &TreePath) -> Option<LeftOut<'a>> {
         let mut gone: Vec<&'a TreePath> = within(&self.new, path).map(|it| &it.path).collect();
-        let Some(base) = &self.base else { return (!gone.is_empty()).then_some((gone, Vec::new())) };
-        let mut notes = Vec::new();
-        let mut changed = within(&self.new, path)
-            .filter(|it| base.get(&it.path).is_none_or(|was| entry(was) != entry(it)))
-            .count();
-        let mut known = false;
-        for was in within(base, path) {
-            known = true;
-            if let Place::At { to, is, .. } = self.place(&was.path)
-                && *to != was.path
-            {
-                notes.push(Note::Renamed(to.clone()));
-                changed += usize::from(entry(was) != entry(is));
-                if !gone.contains(&to) {
-                    gone.push(to);
-                }
-            }
-        }
-        if !known && gone.is_empty() {
+        let names: Vec<TreePath> = (!gone.is_empty()).then(|| path.clone()).into_iter().collect();
+        let Some(base) = &self.base else {
+            return (!gone.is_empty()).then_some(LeftOut { gone, names, notes: Vec::new() });
+        };
+        let known: Vec<&PackEntry> = within(base, path).collect();
+        if known.is_empty() && gone.is_empty() {
             return None;
         }
+        let mut names = names;
+        let mut notes = Vec::new();
+        let moved: Vec<(&PackEntry, &'a TreePath)> = known
+            .iter()
+            .filter_map(|was| match self.place(&was.path) {
+                Place::At { to, .. } if *to != was.path => Some((*was, to)),
+                _ => None,
+            })
+            .collect();
+        let follows = gone.is_empty().then(|| target(path, &known, &moved)).flatten();
+        let to_target = |to: &TreePath| follows.as_ref().is_some_and(|at| to == at || to.is_below(at));
+        if let Some(at) = &follows {
+            notes.push(Note::Renamed(at.clone()));
+            // Where nothing was before, all that is there came with it.
+            if within(base, at).next().is_none() {
+                gone.extend(within(&self.new, at).map(|it| &it.path));
+                names.push(at.clone());
+            } else {
+                let came = moved.iter().map(|(_, to)| *to).filter(|to| to_target(to));
+                gone.extend(came.clone());
+                names.extend(came.cloned());
+            }
+        }
+        let mut out = moved.iter().filter(|(_, to)| !to_target(to) && !to.is_below(path));
+        if let Some((first, to)) = out.next() {
+            let first = (first.path.clone(), (*to).clone());
+            notes.push(Note::MovedOut { files: 1 + out.count(), first });
+        }
+        let was = |to: &TreePath| {
+            let from = moved.iter().find(|(_, at)| *at == to).map(|(was, _)| *was);
+            from.or_else(|| base.get(to).copied()).map(entry)
+        };
+        let changed = gone.iter().filter(|to| was(to) != self.upstream(to).map(entry)).count();
         match (gone.is_empty(), changed) {
             (true, _) => notes.push(Note::RemovesGone),
             (false, 0) => {}
             (false, files) => notes.push(Note::RemovesChanged { files }),
         }
-        Some((gone, notes))
+        Some(LeftOut { gone, names, notes })
     }
 
     /// What a patch or a merge of the overlay comes to on `onto`, the file at its place.
@@ -321,6 +359,24 @@ fn shipped(carried: &Carried) -> Option<Note> {
 
 fn text(bytes: &[u8]) -> Result<&str, Conflict> {
     std::str::from_utf8(bytes).map_err(|_| Conflict::NoText)
+}
+
+/// Where a path went as a whole, given where its files went.
+fn target(path: &TreePath, known: &[&PackEntry], moved: &[(&PackEntry, &TreePath)]) -> Option<TreePath> {
+    if let [only] = known
+        && only.path == *path
+    {
+        return moved.first().map(|(_, to)| (*to).clone());
+    }
+    let mut targets: BTreeMap<TreePath, usize> = BTreeMap::new();
+    for (was, to) in moved {
+        let rest = was.path.strip(path)?;
+        let above = to.as_str().strip_suffix(rest.as_str()).and_then(|above| above.strip_suffix('/'));
+        if let Some(above) = above.and_then(|above| TreePath::new(above).ok()) {
+            *targets.entry(above).or_default() += 1;
+        }
+    }
+    targets.into_iter().find(|(_, files)| files * 2 >= known.len()).map(|(at, _)| at)
 }
 
 /// Entries at or below a path.

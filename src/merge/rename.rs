@@ -33,10 +33,20 @@ pub fn renames(
     new: &[PackEntry],
     similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8,
 ) -> BTreeMap<TreePath, TreePath> {
+    renames_of(old, new, &|_| false, similarity)
+}
+
+/// Likewise; old paths that are `named` are compared with every new one, however many there are.
+pub fn renames_of(
+    old: &[PackEntry],
+    new: &[PackEntry],
+    named: &dyn Fn(&TreePath) -> bool,
+    similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8,
+) -> BTreeMap<TreePath, TreePath> {
     let mut search = Search::new(old, new);
     search.equal_content();
     search.letter_case();
-    search.similar(similarity);
+    search.similar(named, similarity);
     search.found
 }
 
@@ -138,7 +148,11 @@ impl<'e> Search<'e> {
         self.take(pairs);
     }
 
-    fn similar(&mut self, similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8) {
+    fn similar(
+        &mut self,
+        named: &dyn Fn(&TreePath) -> bool,
+        similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8,
+    ) {
         let text = |entry: &&&PackEntry| entry.kind != Kind::Link && (1..=MAX_BYTES).contains(&entry.size);
         // What a smaller file can share is its size, so that half the size is the least.
         let sizes = |old: &PackEntry, new: &PackEntry| old.size.min(new.size) * 2 >= old.size.max(new.size);
@@ -151,22 +165,37 @@ impl<'e> Search<'e> {
                 by_name.entry(new.path.file_name().to_lowercase()).or_default().push(new);
             }
         }
-        let mut pairs = Vec::new();
+        let mut pairs: BTreeSet<Pair<'e>> = BTreeSet::new();
         let mut asked = 0;
-        for old in &gone {
-            let candidates =
-                if all { Some(&added) } else { by_name.get(&old.path.file_name().to_lowercase()) };
-            for new in candidates.into_iter().flatten().filter(|new| sizes(old, new)) {
-                asked += 1;
-                if asked > MAX_PAIRS {
-                    break;
-                }
-                let percent = similarity(old, new);
-                if percent >= SIMILAR {
-                    pairs.push(pair(percent, &old.path, &new.path));
+        let mut ask = |old: &'e PackEntry, new: &'e PackEntry, pairs: &mut BTreeSet<Pair<'e>>| {
+            if asked >= MAX_PAIRS || !sizes(old, new) {
+                return;
+            }
+            asked += 1;
+            let percent = similarity(old, new);
+            if percent >= SIMILAR {
+                pairs.insert(pair(percent, &old.path, &new.path));
+            }
+        };
+        if !all {
+            for old in gone.iter().filter(|old| named(&old.path)) {
+                let before = pairs.clone();
+                added.iter().for_each(|new| ask(old, new, &mut pairs));
+                // Whoever else is like what it is like may have the better claim.
+                let claimed: Vec<&TreePath> = pairs.difference(&before).map(|pair| pair.3).collect();
+                for new in added.iter().filter(|new| claimed.contains(&&new.path)) {
+                    gone.iter().for_each(|other| ask(other, new, &mut pairs));
                 }
             }
         }
+        for old in &gone {
+            let candidates =
+                if all { Some(&added) } else { by_name.get(&old.path.file_name().to_lowercase()) };
+            for new in candidates.into_iter().flatten() {
+                ask(old, new, &mut pairs);
+            }
+        }
+        let pairs = pairs.into_iter().collect();
         self.take(pairs);
     }
 
@@ -283,6 +312,33 @@ mod tests {
             assert_eq!(similarity(a.as_bytes(), b.as_bytes()), expected, "{a:?} {b:?}");
             assert_eq!(similarity(b.as_bytes(), a.as_bytes()), expected, "{b:?} {a:?}");
         }
+    }
+
+    #[test]
+    fn a_named_file_is_compared_with_all() {
+        let text = |salt: usize, n: usize| format!("{salt:09}{n:03}\n{salt:09}{n:03}x\n");
+        let side = |directory: &str, salt: usize| -> Vec<(String, String)> {
+            (0..300).map(|n| (format!("{directory}/{directory}{n}"), text(salt, n))).collect()
+        };
+        let (mut old, mut new) = (side("a", 1), side("b", 2));
+        old.push(("one".into(), "1\n2\n3\n4\n".into()));
+        old.push(("two".into(), "1\n2\n3\n5\n".into()));
+        new.push(("new".into(), "1\n2\n3\n5\n6\n".into()));
+        let entries =
+            |side: &[(String, String)]| side.iter().map(|(at, text)| entry(at, text)).collect::<Vec<_>>();
+        let texts: BTreeMap<&str, &str> =
+            old.iter().chain(&new).map(|(at, text)| (at.as_str(), text.as_str())).collect();
+        let of = |entry: &PackEntry| texts[entry.path.as_str()].as_bytes();
+        let mut ask = |a: &PackEntry, b: &PackEntry| similarity(of(a), of(b));
+        let mut found = |name: &str| {
+            let named = |path: &TreePath| path.as_str() == name;
+            renames_of(&entries(&old), &entries(&new), &named, &mut ask).into_iter().next()
+        };
+        assert_eq!(found("nobody"), None);
+        let path = |text: &str| TreePath::new(text).unwrap();
+        // The nearer one has it, whichever was asked about.
+        assert_eq!(found("two"), Some((path("two"), path("new"))));
+        assert_eq!(found("one"), Some((path("two"), path("new"))));
     }
 
     #[test]
