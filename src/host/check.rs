@@ -71,12 +71,23 @@ fn copy_tree(ground: &Ground, check: &Check<'_>, blobs: &dyn Blobs, copy: &Path)
     for action in check.plan.actions.iter().filter(|action| inside(&action.path)) {
         let path = copy.join(action.path.as_str());
         let failed = writing(action.path.as_str());
+        no_link_above(copy, &action.path).map_err(writing(action.path.as_str()))?;
         let Some(entry) = action.after else {
             absent(&path).map_err(failed)?;
             continue;
         };
         let bytes = blobs.bytes(entry.content)?;
         put(&path, entry.kind, &bytes).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Links are copied as links, so a way through the copy may lead out of it: such a way is not taken.
+fn no_link_above(copy: &Path, path: &TreePath) -> io::Result<()> {
+    for above in path.ancestors() {
+        if fs::symlink_metadata(copy.join(above.as_str())).is_ok_and(|meta| meta.is_symlink()) {
+            return Err(io::Error::other("a link lies on the way to it"));
+        }
     }
     Ok(())
 }
@@ -108,6 +119,7 @@ fn put(path: &Path, kind: Kind, bytes: &[u8]) -> io::Result<()> {
 fn copy_target(ground: &Ground, target: Option<&TreePath>, copy: &Path) -> io::Result<()> {
     let Some(target) = target else { return copy_inside(&ground.root, copy, ground.mount) };
     let to = copy.join(target.as_str());
+    no_link_above(copy, target)?;
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -137,7 +149,11 @@ fn copy_one(from: &Dir, name: &[u8], to: &Path, mount: u64) -> io::Result<()> {
     }
     match stat.node {
         Node::Directory => {
-            // Two targets may lie in one another.
+            // Two targets may lie in one another, and what was a link when the first was copied may be a
+            // directory by now.
+            if fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_dir()) {
+                absent(to)?;
+            }
             fs::create_dir_all(to)?;
             copy_inside(&from.dir(name)?, to, mount)
         }
@@ -232,4 +248,22 @@ fn tail(output: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_link_is_no_way_out_of_the_copy() {
+        let all = tempfile::tempdir().unwrap();
+        let (copy, outside) = (all.path().join("copy"), all.path().join("outside"));
+        fs::create_dir_all(copy.join("a")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, copy.join("a/b")).unwrap();
+        let path = |text| TreePath::new(text).unwrap();
+        assert!(no_link_above(&copy, &path("a/b/c")).is_err());
+        assert!(no_link_above(&copy, &path("a/b")).is_ok());
+        assert!(no_link_above(&copy, &path("a/new/c")).is_ok());
+    }
 }
