@@ -82,6 +82,7 @@ pub fn masked_source(text: &str) -> String {
     for (at, _) in text.match_indices("://") {
         secrets.extend(secret_of_url(text, at + 3));
     }
+    secrets.extend(text.match_indices('@').filter_map(|(at, _)| secret_before(text, at)));
     for word in ["secret", "password", "passwd", "token"] {
         // What is masked already is not looked at again: a long line would cost its square.
         let mut masked = 0;
@@ -124,6 +125,15 @@ fn secret_of_url(text: &str, start: usize) -> Option<Range<usize>> {
     let odd = !authority.starts_with('[') && !port.bytes().all(|byte| byte.is_ascii_digit());
     let at = if odd { text[start..url_end].rfind('@')? } else { return None };
     Some(start..start + at)
+}
+
+/// What is secret in a word without `://` up to the `@` at `at`: `user:password@host:path`, `https:/user:password@host`.
+fn secret_before(text: &str, at: usize) -> Option<Range<usize>> {
+    // No user name or password is longer; without a bound, a hostile text would cost its square.
+    let near = &text[text.ceil_char_boundary(at.saturating_sub(1024))..at];
+    let word = &near[near.rfind(['"', '\'', ' ', '\t', '\n', '\r']).map_or(0, |space| space + 1)..];
+    let colon = word.find(':').filter(|_| !word.contains("://"))?;
+    Some(at - word.len() + colon + 1..at)
 }
 
 /// The value after `key =`, where the key ends at or after `start`; a table is no secret.
@@ -171,6 +181,9 @@ mod tests {
             ("url = \"https://example.org:80/a@b\" # x@y", "url = \"https://example.org:80/a@b\" # x@y"),
             ("url = \"https://[::1]/a@b\"", "url = \"https://[::1]/a@b\""),
             ("url = \"https://hooks.example.org/T/B\"", "url = \"https://hooks.example.org****\""),
+            ("url = \"https:/bob:hunter2@example.org\"", "url = \"https:************@example.org\""),
+            ("url = \"bob:hunter2@example.org:x\"", "url = \"bob:*******@example.org:x\""),
+            ("url = \"git@example.org:x\"", "url = \"git@example.org:x\""),
             ("webhook_secret = \"x\" # y\na = 1", "webhook_secret = *******\na = 1"),
             ("webhok_secret=\"\"\"x\ny\"\"\"\na = 1", "webhok_secret=\"\"\"*\n*\"\"\"\na = 1"),
             ("webhook_secret = { env = \"E\" }", "webhook_secret = { env = \"E\" }"),

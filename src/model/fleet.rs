@@ -102,18 +102,32 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((scheme, rest)) = self.0.split_once("://") else {
-            return f.write_str(&self.0);
-        };
-        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        match authority.rsplit_once('@') {
-            None => f.write_str(&self.0),
-            Some((user, host)) if !user.contains(':') && scheme == "ssh" => {
-                write!(f, "{scheme}://{user}@{host}{tail}")
-            }
-            Some((_, host)) => write!(f, "{scheme}://***@{host}{tail}"),
+        let (address, query) = self.0.split_at(self.0.find('?').unwrap_or(self.0.len()));
+        let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+        let (authority, tail) = rest.split_at(rest.find(['/', '#']).unwrap_or(rest.len()));
+        if !scheme.is_empty() {
+            write!(f, "{scheme}://")?;
         }
+        match authority.rsplit_once('@') {
+            None => f.write_str(rest)?,
+            Some((user, _)) if !user.contains(':') && matches!(scheme, "ssh" | "") => f.write_str(rest)?,
+            Some((_, host)) => write!(f, "***@{host}{tail}")?,
+        }
+        f.write_str(&masked_query(query))
     }
+}
+
+/// The query of a URL, `?` included, without the values of keys that speak of a secret.
+fn masked_query(query: &str) -> String {
+    let speaks = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        ["token", "secret", "passw", "key", "auth", "sig"].iter().any(|word| key.contains(word))
+    };
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((key, _)) if speaks(key) => format!("{key}=***"),
+        _ => parameter.to_owned(),
+    });
+    parameters.collect::<Vec<_>>().join("&")
 }
 
 impl fmt::Debug for Url {
@@ -251,7 +265,10 @@ mod tests {
             ("https://token@example.org/x.git", "https://***@example.org/x.git"),
             ("ssh://git@example.org/x.git", "ssh://git@example.org/x.git"),
             ("git@example.org:x.git", "git@example.org:x.git"),
+            ("bob:hunter2@example.org:x.git", "***@example.org:x.git"),
+            ("/srv/a:b@c/x.git", "/srv/a:b@c/x.git"),
             ("https://example.org/a@b", "https://example.org/a@b"),
+            ("https://example.org/x?a=b&access_token=hunter2", "https://example.org/x?a=b&access_token=***"),
         ] {
             assert_eq!(Url::new(url).to_string(), shown);
             assert!(!format!("{:?}", Url::new(url)).contains("hunter2"));
