@@ -241,6 +241,7 @@ mod tests {
             depends_on: BTreeSet::new(),
             packs: BTreeMap::new(),
             edits: Edits::default(),
+            health: BTreeMap::new(),
         }
     }
 

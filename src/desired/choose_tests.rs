@@ -21,6 +21,7 @@ fn pack(pattern: &str) -> Pack {
         version_key: "slack_version".into(),
         checks: Vec::new(),
         atomic: true,
+        care: Default::default(),
     }
 }
 

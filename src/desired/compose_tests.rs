@@ -31,6 +31,7 @@ fn pack() -> Pack {
         version_key: "bot_version".into(),
         checks: Vec::new(),
         atomic: true,
+        care: Default::default(),
     }
 }
 

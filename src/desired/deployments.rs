@@ -94,6 +94,7 @@ fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> O
         depends_on: BTreeSet::new(),
         packs: if state == State::Absent { BTreeMap::new() } else { packs },
         edits: edits(policy),
+        health: BTreeMap::new(),
     })
 }
 

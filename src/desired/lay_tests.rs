@@ -29,6 +29,7 @@ pub fn pack() -> Pack {
         version_key: "p_version".into(),
         checks: Vec::new(),
         atomic: true,
+        care: Default::default(),
     }
 }
 

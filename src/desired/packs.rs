@@ -193,6 +193,7 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
         version_key,
         checks: stanza.check.items().iter().map(|command| command.value.0.clone()).collect(),
         atomic: stanza.atomic.get().is_none_or(|atomic| atomic.value),
+        care: Default::default(),
     })
 }
 

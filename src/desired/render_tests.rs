@@ -43,6 +43,7 @@ fn pack(install: &[(&str, &str)]) -> Pack {
         version_key: "slack_version".into(),
         checks: Vec::new(),
         atomic: true,
+        care: Default::default(),
     }
 }
 

@@ -90,6 +90,7 @@ fn survey(workspace: &Workspace, deployment: &Deployment, glance: Glance, unchan
             actual: Actual::default(),
             interrupted: None,
             version_file: unchanged.version_file,
+            health: unchanged.health,
         },
         drift,
         plan,

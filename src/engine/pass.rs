@@ -68,7 +68,8 @@ pub fn survey(
     let mut recovered = None;
     let observed = host.observe(&look).and_then(|observation| {
         if observation.interrupted.is_some() && options.recover == Recover::Now {
-            recovered = Some(host.recover(&look)?).filter(|recovery| *recovery != Recovery::Nothing);
+            recovered = Some(host.recover(&look, &Default::default())?)
+                .filter(|recovery| *recovery != Recovery::Nothing);
             host.observe(&look)
         } else {
             Ok(observation)
@@ -305,10 +306,12 @@ pub(crate) fn carry_out(
             0 => Reread::Touched,
             _ => Reread::All,
         },
+        aftercare: Default::default(),
     };
     let contents = Contents::new(workspace, host.as_ref(), survey, extra);
     match host.apply(&commit, &contents)? {
-        Applied::Done { generation, saved } => Ok((generation, saved)),
+        Applied::Done { generation, saved, .. } => Ok((generation, saved)),
+        Applied::Ill(_) => Err(Failure::Request("the change was found ill".into())),
         Applied::Moved { path, found } => Err(Failure::Moved { path, found }),
     }
 }

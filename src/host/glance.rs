@@ -81,7 +81,7 @@ pub fn glance(ground: &Ground, glance: &Glance) -> Result<Option<Unchanged>, Hos
         Some(path) => read_small(ground, path).map_err(failed("read", path.as_str()))?,
         None => None,
     };
-    Ok(Some(Unchanged { generation: settled.generation, digest: settled.digest, version_file }))
+    Ok(Some(Unchanged { generation: settled.generation, digest: settled.digest, version_file, health: None }))
 }
 
 /// All rows in units, and how many there are.

@@ -17,7 +17,7 @@ use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError,
-    Interrupted, Look, Observation, Recovery, SavedEdit, Trust, Unchanged, check, glance, listing,
+    Interrupted, Look, Observation, Recovery, Resume, SavedEdit, Trust, Unchanged, check, glance, listing,
     transaction,
 };
 use crate::model::record::Record;
@@ -79,6 +79,7 @@ impl Host for LocalHost {
             actual: Actual::default(),
             interrupted: None,
             version_file: None,
+            health: None,
         };
         let Some(ground) = Ground::open(&self.root)? else { return Ok(observation) };
         let mut cache = StatCache::default();
@@ -142,7 +143,7 @@ impl Host for LocalHost {
         }
     }
 
-    fn recover(&self, look: &Look) -> Result<Recovery, HostError> {
+    fn recover(&self, look: &Look, _resume: &Resume) -> Result<Recovery, HostError> {
         transaction::recover(&self.root, Owner::looking(look, &self.root))
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError,
-    Look, Observation, Recovery, SavedEdit, Seen, Unchanged, annals,
+    Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
 };
 use crate::model::plan::{Action, Obstacle};
 use crate::model::record::{Record, Recorded};
@@ -166,6 +166,7 @@ impl Host for MemoryHost {
             actual,
             interrupted: None,
             version_file: version.and_then(leaf),
+            health: None,
         })
     }
 
@@ -190,7 +191,7 @@ impl Host for MemoryHost {
             _ => None,
         });
         let (generation, digest) = (record.generation, record.digest());
-        Ok(same.then_some(Unchanged { generation, digest, version_file: version }))
+        Ok(same.then_some(Unchanged { generation, digest, version_file: version, health: None }))
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {
@@ -208,7 +209,7 @@ impl Host for MemoryHost {
         Ok(found.or_else(|| edit().map(|(_, bytes)| bytes)).cloned())
     }
 
-    fn recover(&self, _look: &Look) -> Result<Recovery, HostError> {
+    fn recover(&self, _look: &Look, _resume: &Resume) -> Result<Recovery, HostError> {
         Ok(Recovery::Nothing)
     }
 
@@ -228,8 +229,12 @@ impl Host for MemoryHost {
         if found != plan.generation || inside.record.as_ref().map(Record::digest) != plan.record {
             return Err(HostError::Stale { root: self.root.clone(), planned: plan.generation, found });
         }
+        if !commit.aftercare.tasks(&plan.actions).is_empty() {
+            let why = "a tree in memory has no services and no health".into();
+            return Err(HostError::Root { root: self.root.clone(), why });
+        }
         if !plan.commits {
-            return Ok(Applied::Done { generation: found, saved: Vec::new() });
+            return Ok(Applied::Done { generation: found, saved: Vec::new(), said: Vec::new() });
         }
         let fetch = |content: Content| super::verified(blobs, content);
         let mut objects = BTreeMap::new();
@@ -312,7 +317,7 @@ impl Host for MemoryHost {
         inside.objects = objects;
         inside.tree = tree;
         inside.record = Some(next.clone());
-        Ok(Applied::Done { generation: next.generation, saved })
+        Ok(Applied::Done { generation: next.generation, saved, said: Vec::new() })
     }
 
     fn history(&self) -> Result<Vec<HistoryLine>, HostError> {

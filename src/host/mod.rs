@@ -25,6 +25,7 @@ mod edits;
 mod finish;
 mod generations;
 mod glance;
+mod health;
 mod journal;
 mod lines;
 mod listing;
@@ -50,9 +51,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch};
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
 pub use crate::model::actual::{Actual, Seen};
+use crate::model::care::Aftercare;
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::{Record, RecordError};
 use crate::model::settled::Part;
@@ -104,6 +107,8 @@ pub struct Observation {
     pub interrupted: Option<Interrupted>,
     /// The VERSION file's bytes, if it was asked for and is a regular file.
     pub version_file: Option<Vec<u8>>,
+    /// The last word on its health; `None` if nothing was ever looked at.
+    pub health: Option<Health>,
 }
 
 /// Where bytes come from while a plan is carried out.
@@ -147,6 +152,8 @@ pub struct Commit<'a> {
     pub keep_generations: u32,
     /// What the stat cache must not take over from the one before.
     pub reread: Reread,
+    /// What is run and looked at once the change is there, and what going back needs.
+    pub aftercare: Aftercare,
 }
 
 /// What is read again when the stat cache is written after a switch.
@@ -184,6 +191,8 @@ pub struct Unchanged {
     pub digest: RecordDigest,
     /// The VERSION file's bytes, if it was asked for and is a regular file.
     pub version_file: Option<Vec<u8>>,
+    /// The last word on its health.
+    pub health: Option<Health>,
 }
 
 /// Commands to run in a private copy of the tree as a plan would leave it.
@@ -224,7 +233,11 @@ pub enum Applied {
         generation: u64,
         /// Edits saved on the way: planned ones, and those of late writers.
         saved: Vec<EditId>,
+        /// What was run and what passed, in words: `pai-slack.service restarted`, `http 200`.
+        said: Vec<String>,
     },
+    /// The change was found ill: see there what became of it.
+    Ill(Box<TakenBack>),
     /// The tree moved between plan and switch: everything was taken back, newer local bytes are live.
     Moved {
         /// The first path at which something else came out.
@@ -243,7 +256,11 @@ pub enum Recovery {
     Forward {
         /// The generation that is now there.
         generation: u64,
+        /// What was run and what passed, in words.
+        said: Vec<String>,
     },
+    /// The change was found ill: see there what became of it.
+    Ill(Box<TakenBack>),
     /// The switch was undone.
     Back {
         /// The generation that stays.
@@ -329,8 +346,9 @@ pub trait Host: Send + Sync {
     /// Bytes that the state directory keeps: object store, backups of generations, saved edits.
     fn kept(&self, content: Content) -> Result<Option<Vec<u8>>, HostError>;
 
-    /// Finishes or undoes an interrupted switch, under the lock.
-    fn recover(&self, look: &Look) -> Result<Recovery, HostError>;
+    /// Finishes or undoes an interrupted switch, and watches again a generation whose watcher died, under
+    /// the lock.
+    fn recover(&self, look: &Look, resume: &Resume) -> Result<Recovery, HostError>;
 
     /// Runs commands in a private copy of the tree as a plan would leave it; the tree itself is only read.
     fn check(&self, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError>;

@@ -49,11 +49,11 @@ pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Ap
         let state = Ground::open(at)?.map(|ground| ground.state()).transpose()?.flatten();
         let Some(state) = state else {
             fence(None)?;
-            return Ok(Applied::Done { generation: 0, saved: Vec::new() });
+            return Ok(Applied::Done { generation: 0, saved: Vec::new(), said: Vec::new() });
         };
         if !plan.commits {
             fence(read_record(&state, owner)?.as_ref())?;
-            return Ok(Applied::Done { generation: plan.generation, saved: Vec::new() });
+            return Ok(Applied::Done { generation: plan.generation, saved: Vec::new(), said: Vec::new() });
         }
     }
     let ground = open_or_make(at)?;
@@ -84,7 +84,7 @@ pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Ap
         Ok(()) => {
             let saved = end(&mut live, &state, &slots, &manifest).map_err(&pending)?;
             let _costs_time_only = refresh(&ground, &state, commit, manifest.record).is_err();
-            Ok(Applied::Done { generation: manifest.generation, saved })
+            Ok(Applied::Done { generation: manifest.generation, saved, said: Vec::new() })
         }
         Err(Halt::Moved { path, found }) => {
             back(&mut live, &state, &slots, &manifest, Direction::Forward).map_err(&pending)?;
@@ -154,7 +154,7 @@ fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, Ho
         return Ok(Recovery::Back { generation: record.map_or(0, |(record, _)| record.generation), saved });
     }
     end(&mut live, state, &slots, &manifest).map_err(&pending)?;
-    Ok(Recovery::Forward { generation: manifest.generation })
+    Ok(Recovery::Forward { generation: manifest.generation, said: Vec::new() })
 }
 
 /// The slots and manifest of the switch that the journal names.

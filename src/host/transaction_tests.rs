@@ -184,6 +184,7 @@ impl Stand {
             sync_log: Some((path("sync.log"), "line".into())),
             keep_generations: 2,
             reread: Reread::Touched,
+            aftercare: Default::default(),
         }
     }
 
@@ -263,7 +264,7 @@ fn every_prefix_goes_forward() {
     for at in 0..=count {
         let stand = Stand::new();
         stand.committed().forward_steps(at);
-        assert_eq!(stand.settle(), Recovery::Forward { generation: 2 }, "after {at} steps");
+        assert_eq!(stand.settle(), Recovery::Forward { generation: 2, said: Vec::new() }, "after {at} steps");
         assert_eq!(tree(stand.root()), new_files(), "after {at} steps");
         assert_eq!(stand.record(), stand.plan.next);
         assert_eq!(stand.saved(), [("reverted".to_owned(), b"a person's, too".to_vec())]);
@@ -520,5 +521,5 @@ fn another_fleet_does_not_recover_it() {
     let other = "other".parse().unwrap();
     let refused = recover(&stand.at, Owner { fleet: &other, ..stand.owner() });
     assert!(matches!(refused, Err(HostError::State { .. })), "{refused:?}");
-    assert_eq!(stand.settle(), Recovery::Forward { generation: 2 });
+    assert_eq!(stand.settle(), Recovery::Forward { generation: 2, said: Vec::new() });
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use super::care::Check;
 use super::pack::{Pack, Requirement};
 use super::{DeploymentName, FleetName, HostPath, OverlayName, PackName, SourceName, TreePath};
 
@@ -43,6 +44,15 @@ pub struct Edits {
     pub changed: Changed,
     /// For deleted files.
     pub deleted: Deleted,
+}
+
+/// The policies for edits of one deployment, as they are today.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policies {
+    /// By pack that it declares.
+    pub packs: BTreeMap<PackName, Edits>,
+    /// For packs that are recorded but no longer declared.
+    pub rest: Edits,
 }
 
 /// How large a change may be before it needs consent; percent of a pack's recorded files.
@@ -85,7 +95,9 @@ impl Default for Limits {
 }
 
 /// A URL that may carry a password. `Display` and `Debug` mask it; [`Url::expose`] does not.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+///
+/// It serialises whole, for the way to a host; it is in nothing that is printed as JSON.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Url(String);
 
 impl Url {
@@ -227,6 +239,16 @@ pub struct Deployment {
     pub packs: BTreeMap<PackName, Assignment>,
     /// The deployment's own policy over the fleet's, for packs that are recorded but no longer declared.
     pub edits: Edits,
+    /// Checks of health instead of the pack's.
+    pub health: BTreeMap<PackName, Vec<Check>>,
+}
+
+impl Deployment {
+    /// Its policies for edits.
+    pub fn policies(&self) -> Policies {
+        let packs = self.packs.iter().map(|(name, assigned)| (name.clone(), assigned.edits)).collect();
+        Policies { packs, rest: self.edits }
+    }
 }
 
 /// Everything that `fleet.toml` says.

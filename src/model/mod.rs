@@ -6,6 +6,7 @@
 //! of the floors above.
 
 pub mod actual;
+pub mod care;
 pub mod desired;
 pub mod digest;
 pub mod fleet;

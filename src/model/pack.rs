@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::care::Care;
 use super::tree::digest_entries;
 use super::{Content, Entry, Kind, PackName, SourceName, TreeDigest, TreePath};
 
@@ -246,6 +247,8 @@ pub struct Pack {
     pub checks: Vec<Vec<String>>,
     /// Whether one held path holds the whole pack.
     pub atomic: bool,
+    /// What is run and looked at once it changed.
+    pub care: Care,
 }
 
 /// A pack at one exact state. Identity is `tree`; the rest says where it was found.

@@ -18,7 +18,11 @@ fn a_look_at_nothing_finds_nothing_and_makes_nothing() {
         let seen = observe(place.host(), &files(&[("a/b", "x")]));
         assert_eq!((seen.record, seen.digest, seen.version_file), (None, None, None), "{kind}");
         assert_eq!(seen.actual, Default::default(), "{kind}");
-        assert_eq!(place.host().recover(&look(&files(&[]))).unwrap(), Recovery::Nothing, "{kind}");
+        assert_eq!(
+            place.host().recover(&look(&files(&[])), &Default::default()).unwrap(),
+            Recovery::Nothing,
+            "{kind}"
+        );
         assert!(place.host().history().unwrap().is_empty(), "{kind}");
         assert!(place.host().generations().unwrap().is_empty(), "{kind}");
         assert!(place.host().edits().unwrap().is_empty(), "{kind}");
@@ -39,7 +43,7 @@ fn install_upgrade_remove() {
         place.write("mine/notes", Kind::File, b"mine");
         assert_eq!(
             apply(host, &one, "1").unwrap(),
-            Applied::Done { generation: 1, saved: Vec::new() },
+            Applied::Done { generation: 1, saved: Vec::new(), said: Vec::new() },
             "{kind}"
         );
         let mut expected = one.clone();
@@ -79,7 +83,7 @@ fn a_plan_that_commits_nothing_writes_nothing() {
         done(place.host(), &wanted, "1");
         let before = place.files();
         let applied = apply(place.host(), &wanted, "1").unwrap();
-        assert_eq!(applied, Applied::Done { generation: 1, saved: Vec::new() }, "{kind}");
+        assert_eq!(applied, Applied::Done { generation: 1, saved: Vec::new(), said: Vec::new() }, "{kind}");
         assert_eq!(place.files(), before, "{kind}");
         assert_eq!(place.host().history().unwrap().len(), 1, "{kind}");
     }
@@ -349,7 +353,7 @@ fn a_record_can_change_without_a_file() {
         plan.commits = true;
         assert!(plan.actions.is_empty());
         let applied = place.host().apply(&commit(&plan), &Store::default()).unwrap();
-        assert_eq!(applied, Applied::Done { generation: 2, saved: Vec::new() }, "{kind}");
+        assert_eq!(applied, Applied::Done { generation: 2, saved: Vec::new(), said: Vec::new() }, "{kind}");
         let seen = observe(place.host(), &wanted);
         assert_eq!(seen.digest, Some(plan.next.digest()), "{kind}");
         assert_eq!(seen.version_file.unwrap(), version_text(2).into_bytes(), "{kind}");

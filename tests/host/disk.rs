@@ -52,7 +52,7 @@ fn looking_and_recovering_nothing_write_nothing() {
         look.list = vec![None];
         disk.host().observe(&look).unwrap();
     }
-    disk.host().recover(&look(&wanted)).unwrap();
+    disk.host().recover(&look(&wanted), &Default::default()).unwrap();
     apply(disk.host(), &wanted, "1").unwrap();
     disk.host().history().unwrap();
     disk.host().generations().unwrap();
@@ -242,7 +242,7 @@ fn a_state_directory_that_is_not_ours_is_refused() {
         let errors = [
             disk.host().observe(&look(&wanted)).map(drop).unwrap_err(),
             disk.host().apply(&commit(&plan), &Store::of(&files(&[("a", "2")]))).map(drop).unwrap_err(),
-            disk.host().recover(&look(&wanted)).map(drop).unwrap_err(),
+            disk.host().recover(&look(&wanted), &Default::default()).map(drop).unwrap_err(),
             disk.host().edits().map(drop).unwrap_err(),
         ];
         for error in errors {

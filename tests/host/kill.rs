@@ -79,13 +79,14 @@ fn driver() {
     let (what, root) = order.split_once(':').expect("what:root");
     let host = LocalHost::open(HostPath::new(root).expect("a root"));
     let code = match what {
-        "recover" => match host.recover(&look(&Files::new())) {
+        "recover" => match host.recover(&look(&Files::new()), &Default::default()) {
             Ok(_) => 0,
             Err(_) => 12,
         },
         story => match Story::named(story).apply(&host) {
             Ok(Applied::Done { .. }) => 0,
             Ok(Applied::Moved { .. }) => 10,
+            Ok(Applied::Ill(_)) => 6,
             Err(HostError::Pending { .. }) => 11,
             Err(_) => 12,
         },
@@ -195,8 +196,13 @@ impl Stand {
     /// After recovery: old or new, whole; afterwards a further apply makes it new.
     pub fn check(&self, what: &str, after: After) -> Ending {
         let host = self.host();
-        host.recover(&look(&Files::new())).unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        assert_eq!(host.recover(&look(&Files::new())).expect("again"), Recovery::Nothing, "{what}");
+        host.recover(&look(&Files::new()), &Default::default())
+            .unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        assert_eq!(
+            host.recover(&look(&Files::new()), &Default::default()).expect("again"),
+            Recovery::Nothing,
+            "{what}"
+        );
         let state = self.root.join(".packfleet");
         for left in ["journal", "stage", "stat-cache.new", "edits/new"] {
             assert!(!state.join(left).exists(), "{what}: {left} is left");
@@ -358,7 +364,8 @@ fn an_edit_between_crash_and_recovery_is_not_lost() {
             }
             fs::write(&file, "a person's").expect("an edit");
             let host = stand.host();
-            host.recover(&look(&Files::new())).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            host.recover(&look(&Files::new()), &Default::default())
+                .unwrap_or_else(|error| panic!("{what}: {error:?}"));
             let mut tree = tree_files(&stand.root);
             let (_, live) = tree.remove(edited).unwrap_or_else(|| panic!("{what}: it is gone"));
             assert_eq!(live, b"a person's", "{what}");

@@ -328,6 +328,7 @@ pub fn commit(plan: &Plan) -> Commit<'_> {
         sync_log: Some((path(LOG), format!("synced to {generation}"))),
         keep_generations: 3,
         reread: Reread::Touched,
+        aftercare: Default::default(),
     }
 }
 

@@ -99,6 +99,7 @@ impl World {
             depends_on: BTreeSet::new(),
             packs: BTreeMap::new(),
             edits: Edits::default(),
+            health: BTreeMap::new(),
         };
         World {
             fleet: "fleet".parse().expect("a name"),

@@ -124,7 +124,7 @@ fn more(report: &Report, hints: &Hints) -> Vec<String> {
         }
     }
     match &report.recovered {
-        Some(Recovery::Forward { generation }) => {
+        Some(Recovery::Forward { generation, .. }) => {
             lines.push(format!("an interrupted switch was finished first: generation {generation}"));
         }
         Some(Recovery::Back { generation, saved }) => {
@@ -133,7 +133,7 @@ fn more(report: &Report, hints: &Hints) -> Vec<String> {
                 lines.push(saved_line(saved.len(), name, hints));
             }
         }
-        Some(Recovery::Nothing) | None => {}
+        Some(Recovery::Ill(_) | Recovery::Nothing) | None => {}
     }
     if !report.saved.is_empty() {
         lines.push(saved_line(report.saved.len(), name, hints));

@@ -1,0 +1,113 @@
+//! What is known of a deployment's health, and how a change that was found ill ended.
+//!
+//! The last word on health lies in the state directory as `health`, JSON: whether a generation is still
+//! watched, and what was seen when it was found ill. It holds no command. A generation that is watched by
+//! nobody any more, because whoever did so died, is looked at anew by the next run, with a full window.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::EditId;
+use crate::model::care::Aftercare;
+use crate::model::{PackName, TreePath};
+
+/// What a check saw. Secrets are masked where it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The pack that was looked at; `None`: what was run served several.
+    pub pack: Option<PackName>,
+    /// The check, or what was run: `http http://…`, `restart pai-slack.service`.
+    pub what: String,
+    /// What was found.
+    pub why: String,
+    /// The last lines that tell more: of a command's output, of a journal, of a log.
+    pub lines: Vec<String>,
+}
+
+/// How a deployment fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything passed that was looked at.
+    Healthy,
+    /// The generation is committed and still watched, or was when its watcher died.
+    Watching,
+    /// A change was ill and was taken back; what stands now is healthy.
+    TakenBack,
+    /// Ill: what stands now did not pass.
+    Ill,
+}
+
+/// The last word on a deployment's health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The generation that it speaks of.
+    pub generation: u64,
+    /// How it fares.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen: of the change that was taken back, or of what stands.
+    pub evidence: Vec<Evidence>,
+    /// Where logs ended before the change: from there on they are of it.
+    pub marks: BTreeMap<TreePath, u64>,
+}
+
+/// A change that was found ill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The generation that was tried.
+    pub tried: u64,
+    /// What was done and passed before that.
+    pub said: Vec<String>,
+    /// What was seen.
+    pub evidence: Vec<Evidence>,
+    /// What became of it.
+    pub back: Back,
+    /// Edits that were saved on the way.
+    pub saved: Vec<EditId>,
+}
+
+/// How going back ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Back {
+    /// The host has what it had.
+    Done {
+        /// The generation that stands.
+        generation: u64,
+        /// What was done and passed afterwards.
+        said: Vec<String>,
+        /// What did not pass afterwards either.
+        still: Vec<Evidence>,
+        /// Edits made meanwhile, which are kept.
+        edits: Vec<TreePath>,
+    },
+    /// It could not go back; the ill change stands.
+    Stuck {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What an interrupted switch or watch needs to go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// What `fleet.toml` says by now about commands and checks.
+    pub aftercare: Aftercare,
+    /// The time that records will show.
+    pub now: Timestamp,
+    /// What becomes of a generation that nobody watches any more.
+    pub watch: Watch,
+}
+
+/// What becomes of a generation whose watcher died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watch {
+    /// It is watched anew, with a full window.
+    #[default]
+    Anew,
+    /// Nothing: what comes next decides about it.
+    Leave,
+}
