@@ -176,6 +176,7 @@ stories! {
     problems
     revert
     secrets
+    secrets_in_files
     rollback
     rollback_alone
     signatures

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -332,12 +333,71 @@ impl Allowlist {
 /// Every secret in a text, in the order of its lines. `path` is where the text lies, for rules and allowlists
 /// that speak of paths, and for fingerprints.
 pub fn scan(path: &str, text: &[u8], rules: &Rules) -> Vec<Finding> {
+    let mut findings = BTreeSet::new();
+    for (id, place) in hits(path, text, rules) {
+        let Some(Place { whole, secret }) = place else {
+            let fingerprint = Fingerprint::of(id, path, path.as_bytes());
+            findings.insert(Finding { line: 1, rule: id.to_owned(), fingerprint });
+            continue;
+        };
+        let line = 1 + text[..whole.start].iter().filter(|byte| **byte == b'\n').count();
+        // A match may begin with the end of the line above.
+        let line = line + text[whole].iter().take_while(|byte| **byte == b'\n').count();
+        let fingerprint = Fingerprint::of(id, path, &text[secret]);
+        findings.insert(Finding { line, rule: id.to_owned(), fingerprint });
+    }
+    findings.into_iter().collect()
+}
+
+/// Where the secrets of a text lie, in order and apart from each other: what no report may show. Beside what
+/// the rules find, every value of a `.env` file is one.
+pub fn spans(path: &str, text: &[u8], rules: &Rules) -> Vec<Range<usize>> {
+    let mut spans: Vec<Range<usize>> =
+        hits(path, text, rules).into_iter().filter_map(|(_, place)| Some(place?.secret)).collect();
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if name == ".env" || name.starts_with(".env.") || name.ends_with(".env") {
+        spans.extend(values(text));
+    }
+    spans.sort_by_key(|span| (span.start, span.end));
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for span in spans {
+        match apart.last_mut() {
+            Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+            _ => apart.push(span),
+        }
+    }
+    apart
+}
+
+/// What stands behind the first `=` of each line that is no comment.
+fn values(text: &[u8]) -> Vec<Range<usize>> {
+    let mut values = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let end = start + line.trim_ascii_end().len();
+        let equals = line.iter().position(|byte| *byte == b'=').map(|at| start + at + 1);
+        if let Some(from) = equals.filter(|from| *from < end && !line.trim_ascii_start().starts_with(b"#")) {
+            values.push(from..end);
+        }
+        start += line.len();
+    }
+    values
+}
+
+/// Where a rule's expression hit.
+struct Place {
+    whole: Range<usize>,
+    secret: Range<usize>,
+}
+
+/// Every hit that nobody allowed, by rule; no place where a rule speaks of the path alone.
+fn hits<'r>(path: &str, text: &[u8], rules: &'r Rules) -> Vec<(&'r str, Option<Place>)> {
     let mut awake: BTreeSet<&str> =
         rules.rules.iter().filter(|(_, rule)| rule.keywords.is_empty()).map(|(id, _)| id.as_str()).collect();
     for found in rules.keywords.find_overlapping_iter(text) {
         awake.extend(rules.wakes[found.pattern().as_usize()].iter().map(String::as_str));
     }
-    let mut findings = BTreeSet::new();
+    let mut hits = Vec::new();
     for (id, rule) in rules.rules.iter().filter(|(id, _)| awake.contains(id.as_str())) {
         if rule.path.as_ref().is_some_and(|wanted| !wanted.is_match(path.as_bytes())) {
             continue;
@@ -349,8 +409,7 @@ pub fn scan(path: &str, text: &[u8], rules: &Rules) -> Vec<Finding> {
             // A rule of a path alone: the file itself should not be there.
             let hit = Hit { secret: path.as_bytes(), whole: path.as_bytes(), line: &[] };
             if rule.path.is_some() && !allowed(&hit) {
-                let fingerprint = Fingerprint::of(id, path, path.as_bytes());
-                findings.insert(Finding { line: 1, rule: id.clone(), fingerprint });
+                hits.push((id.as_str(), None));
             }
             continue;
         };
@@ -367,17 +426,12 @@ pub fn scan(path: &str, text: &[u8], rules: &Rules) -> Vec<Finding> {
                 line: line_of(text, secret.start()),
             };
             let here = hit.line.windows(ALLOWED_HERE.len()).any(|window| window == ALLOWED_HERE);
-            if here || entropy(hit.secret) < rule.entropy || allowed(&hit) {
-                continue;
+            if !here && entropy(hit.secret) >= rule.entropy && !allowed(&hit) {
+                hits.push((id.as_str(), Some(Place { whole: whole.range(), secret: secret.range() })));
             }
-            let line = 1 + text[..whole.start()].iter().filter(|byte| **byte == b'\n').count();
-            // A match may begin with the end of the line above.
-            let line = line + whole.as_bytes().iter().take_while(|byte| **byte == b'\n').count();
-            let fingerprint = Fingerprint::of(id, path, hit.secret);
-            findings.insert(Finding { line, rule: id.clone(), fingerprint });
         }
     }
-    findings.into_iter().collect()
+    hits
 }
 
 fn line_of(text: &[u8], at: usize) -> &[u8] {

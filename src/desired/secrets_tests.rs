@@ -187,3 +187,19 @@ fn entropy_is_bits_per_byte() {
     assert_eq!(entropy(b"abcd"), 2.0);
     assert_eq!(entropy(b""), 0.0);
 }
+
+#[test]
+fn spans_lie_where_the_secrets_are() {
+    let rules = Rules::new(None).unwrap();
+    let token = format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5");
+    let text = format!("a = 1\ntoken = \"{token}\"\nb = \"{token}\"\n");
+    let found = spans("x.toml", text.as_bytes(), &rules);
+    let found: Vec<&str> = found.into_iter().map(|span| &text[span]).collect();
+    assert_eq!(found, [token.as_str(), token.as_str()]);
+
+    let text = "# NAME=x\nPASSWORD=hunter2\nEMPTY=\nexport A=b=c\nplain\n";
+    let found =
+        |path| spans(path, text.as_bytes(), &rules).into_iter().map(|span| &text[span]).collect::<Vec<_>>();
+    assert_eq!(found("bot/.env"), ["hunter2", "b=c"]);
+    assert_eq!(found("bot/environment"), Vec::<&str>::new());
+}

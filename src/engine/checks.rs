@@ -12,6 +12,7 @@ use crate::model::plan::HoldCause;
 use crate::model::{PackName, TreePath};
 
 use super::contents::Contents;
+use super::mask::Mask;
 use super::pass::{NOTHING, plan_for};
 use super::report::{Failure, Survey};
 use super::workspace::Workspace;
@@ -71,6 +72,9 @@ fn first_failure(
             commands: pack.checks.clone(),
         };
         if let Checked::Failed { command, why, output } = host.check(&check, &contents)? {
+            // What a command prints may quote the files that it looked at.
+            let output = Mask::new(workspace).shown("", output.as_bytes());
+            let output = String::from_utf8_lossy(&output).into_owned();
             return Ok(Some((name.clone(), HoldCause::Check { command, why, output })));
         }
     }

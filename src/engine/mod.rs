@@ -28,6 +28,7 @@ mod guard;
 mod host_keys;
 pub mod inspect;
 pub mod lock;
+pub mod mask;
 mod merging;
 pub mod orphans;
 pub mod outdated;

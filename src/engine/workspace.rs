@@ -6,15 +6,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use globset::GlobBuilder;
 
+use super::edited;
 use crate::desired::compose;
 use crate::desired::fleet_file::{self, Context, FleetText};
 use crate::desired::lock::{Lock, LockError};
 use crate::desired::overlay::Overlay;
 use crate::desired::problem::Problems;
+use crate::desired::secrets::Rules;
 use crate::host::{Host, LocalHost};
 use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
 use crate::model::{Kind, OverlayName, SourceName, TreePath};
@@ -43,6 +46,8 @@ pub struct Workspace {
     pub(crate) sketches: Memo,
     /// fleet.toml, and the files that it includes.
     pub(crate) texts: Vec<FleetText>,
+    /// What is secret in a text: compiled when first asked for.
+    pub(crate) secrets: OnceLock<Option<Rules>>,
 }
 
 /// Why there is no fleet.
@@ -123,7 +128,25 @@ impl Workspace {
         let sketches = Memo::open(&cache.join("sketches"));
         let lock = read_lock(&context.directory)?;
         let cache = cache.to_owned();
-        Ok(Self { fleet, file, commit, cache, overlays, lock, sources, objects, sketches, texts })
+        Ok(Self {
+            fleet,
+            file,
+            commit,
+            cache,
+            overlays,
+            lock,
+            sources,
+            objects,
+            sketches,
+            texts,
+            secrets: OnceLock::new(),
+        })
+    }
+
+    /// What no report may show of a text: the fleet's rules; packfleet's own where those are damaged.
+    pub(crate) fn rules(&self) -> Option<&Rules> {
+        let compiled = || edited::rules(self).ok().or_else(|| Rules::new(None).ok());
+        self.secrets.get_or_init(compiled).as_ref()
     }
 
     /// Where the lock lies, or would.

@@ -1,9 +1,11 @@
-//! Bytes that a report shows: what lies on the host, what is recorded, what would be put.
+//! Bytes that a report shows: what lies on the host, what is recorded, what would be put. What is quoted of
+//! them goes through [`Bytes::shown`], which leaves secrets out.
 
 use std::collections::BTreeMap;
 
 use crate::cli::printer::shown;
 use crate::engine::contents::Contents;
+use crate::engine::mask::Mask;
 use crate::engine::{Survey, Workspace};
 use crate::host::Host;
 use crate::model::{Entry, TreePath};
@@ -13,6 +15,7 @@ use crate::plan::Judged;
 pub struct Bytes<'a> {
     contents: Contents<'a>,
     host: &'a dyn Host,
+    mask: Mask<'a>,
 }
 
 /// Base, actual and desired bytes of one path; `None` where nothing is there.
@@ -32,7 +35,7 @@ pub fn with<T>(workspace: &Workspace, survey: &Survey, ask: impl FnOnce(&Bytes<'
     let host = workspace.host(deployment);
     let nothing = BTreeMap::new();
     let contents = Contents::new(workspace, host.as_ref(), survey, &nothing);
-    Some(ask(&Bytes { contents, host: host.as_ref() }))
+    Some(ask(&Bytes { contents, host: host.as_ref(), mask: Mask::new(workspace) }))
 }
 
 impl Bytes<'_> {
@@ -46,6 +49,11 @@ impl Bytes<'_> {
     pub fn stored(&self, entry: Option<Entry>) -> Result<Option<Vec<u8>>, String> {
         let Some(entry) = entry else { return Ok(None) };
         self.contents.find(entry.content).map(Some).map_err(|error| shown(&error.to_string()))
+    }
+
+    /// A text of a path as a report may quote it: a number in place of each secret.
+    pub fn shown(&self, path: &TreePath, text: &[u8]) -> Vec<u8> {
+        self.mask.shown(path.as_str(), text)
     }
 
     /// All three of a path.

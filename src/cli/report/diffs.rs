@@ -15,7 +15,12 @@ pub fn of_plan(survey: &Survey, bytes: &Bytes<'_>) -> String {
     for action in &survey.plan.actions {
         let before = bytes.live(&action.path, action.before);
         let after = bytes.stored(action.after);
-        out.push_str(&one(&action.path, ("host", before, action.before), ("plan", after, action.after)));
+        out.push_str(&one(
+            bytes,
+            &action.path,
+            ("host", before, action.before),
+            ("plan", after, action.after),
+        ));
     }
     for path in survey.plan.holds.iter().filter_map(|hold| hold.path.as_ref()) {
         if let Some(judged) = survey.drift.paths.get(path) {
@@ -44,7 +49,7 @@ pub fn of_path(survey: &Survey, path: &TreePath, judged: &Judged, bytes: &Bytes<
         Some(action) => {
             let before = bytes.live(path, action.before);
             let after = bytes.stored(action.after);
-            out.push_str(&one(path, ("host", before, action.before), ("plan", after, action.after)));
+            out.push_str(&one(bytes, path, ("host", before, action.before), ("plan", after, action.after)));
         }
         None if judged.standing == Standing::Edited => {}
         None if edited && judged.base().is_some() => {
@@ -54,7 +59,7 @@ pub fn of_path(survey: &Survey, path: &TreePath, judged: &Judged, bytes: &Bytes<
             let actual = bytes.live(path, judged.actual_entry());
             let desired = bytes.stored(judged.desired_entry());
             let sides = (("host", actual, judged.actual_entry()), ("pack", desired, judged.desired_entry()));
-            out.push_str(&one(path, sides.0, sides.1));
+            out.push_str(&one(bytes, path, sides.0, sides.1));
         }
     }
     out
@@ -81,6 +86,7 @@ pub fn three_ways(path: &TreePath, judged: &Judged, bytes: &Bytes<'_>) -> String
     let (Some(base), Some(actual), Some(desired)) = (sides.base, sides.actual, sides.desired) else {
         return out;
     };
+    let [base, actual, desired] = [base, actual, desired].map(|side| bytes.shown(path, &side));
     let labels = Labels { base: "recorded", ours: "host", theirs: "pack" };
     let Some(merged) = marked(&base, &actual, &desired, labels) else {
         out.push_str("  no text, or too large: it cannot be merged\n");
@@ -113,13 +119,18 @@ fn from_base(path: &TreePath, judged: &Judged, bytes: &Bytes<'_>, side: Side) ->
         Side::Host => bytes.live(path, entry),
         Side::Pack => bytes.stored(entry),
     };
-    one(path, ("recorded", base, judged.base()), (name, there, entry))
+    one(bytes, path, ("recorded", base, judged.base()), (name, there, entry))
 }
 
 /// One side of a diff: its name, its bytes, and what it is.
 type Named<'a> = (&'a str, Result<Option<Vec<u8>>, String>, Option<Entry>);
 
-fn one(path: &TreePath, (old, old_bytes, was): Named<'_>, (new, new_bytes, is): Named<'_>) -> String {
+fn one(
+    bytes: &Bytes<'_>,
+    path: &TreePath,
+    (old, old_bytes, was): Named<'_>,
+    (new, new_bytes, is): Named<'_>,
+) -> String {
     let (old_bytes, new_bytes) = match (old_bytes, new_bytes) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(why), _) | (_, Err(why)) => return format!("{path}: cannot show it: {why}\n"),
@@ -135,8 +146,8 @@ fn one(path: &TreePath, (old, old_bytes, was): Named<'_>, (new, new_bytes, is): 
         None => "/dev/null".to_owned(),
     };
     let names = (name(old, &old_bytes), name(new, &new_bytes));
-    let diff =
-        unified_diff(&names.0, &names.1, &old_bytes.unwrap_or_default(), &new_bytes.unwrap_or_default());
+    let quoted = |side: Option<Vec<u8>>| bytes.shown(path, &side.unwrap_or_default());
+    let diff = unified_diff(&names.0, &names.1, &quoted(old_bytes), &quoted(new_bytes));
     if diff.is_empty() && was.is_none() != is.is_none() {
         // An empty file comes or goes: no line says so.
         return format!(

@@ -56,6 +56,7 @@ fn sides(bytes: &Bytes<'_>, hold: &Hold, theirs_name: &str) -> Option<Vec<String
     let base = bytes.stored(*base).ok()??;
     let actual = bytes.live(path, *actual).ok()??;
     let desired = bytes.stored(*desired).ok()??;
+    let [base, actual, desired] = [base, actual, desired].map(|side| bytes.shown(path, &side));
     let labels = Labels { base: "recorded", ours: "host", theirs: "pack" };
     let marked = marked(&base, &actual, &desired, labels)?;
     let Place { ours, theirs } = marked.places.first()?;

@@ -1,0 +1,47 @@
+//! Secrets in what a report quotes: that a value changed is shown, never the value.
+//!
+//! A text is quoted with each secret replaced by a number, equal secrets by the same one within a report, so
+//! that a diff still has the lines that differ. No digest stands in its place: a short password could be found
+//! by trying. Lines keep their numbers. Deliberately absent: a promise that everything secret is recognised;
+//! the rules are those of `capture` and `export`, the fleet's `.gitleaks.toml` included.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::workspace::Workspace;
+use crate::desired::secrets::{Rules, spans};
+
+/// One report's masks.
+pub struct Mask<'w> {
+    rules: Option<&'w Rules>,
+    known: RefCell<BTreeMap<Vec<u8>, usize>>,
+}
+
+impl<'w> Mask<'w> {
+    /// Nothing is masked yet.
+    pub fn new(workspace: &'w Workspace) -> Self {
+        Self { rules: workspace.rules(), known: RefCell::default() }
+    }
+
+    /// The text of a path as it may be shown.
+    pub fn shown(&self, path: &str, text: &[u8]) -> Vec<u8> {
+        // Own rules that do not compile are a defect that a test finds; to show nothing then is safe.
+        let Some(rules) = self.rules else {
+            return b"(not shown: the rules for secrets are damaged)\n".to_vec();
+        };
+        let mut shown = Vec::with_capacity(text.len());
+        let mut from = 0;
+        for span in spans(path, text, rules) {
+            shown.extend_from_slice(&text[from..span.start]);
+            let secret = &text[span.clone()];
+            let mut known = self.known.borrow_mut();
+            let next = known.len() + 1;
+            let number = *known.entry(secret.to_vec()).or_insert(next);
+            shown.extend_from_slice(format!("[secret {number}]").as_bytes());
+            shown.extend(secret.iter().filter(|byte| **byte == b'\n'));
+            from = span.end;
+        }
+        shown.extend_from_slice(&text[from..]);
+        shown
+    }
+}
