@@ -68,6 +68,21 @@ impl Replaced {
     }
 }
 
+impl Replaced {
+    /// Gives them to a directory that stands in for the one they were read from.
+    pub fn give_directory(&self, dir: &File, path: &TreePath) -> Result<(), HostError> {
+        own(dir, self.uid, self.gid, path)?;
+        for (name, wanted) in &self.xattrs {
+            // Of the layers, which the new directory does not take part in.
+            if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
+                continue;
+            }
+            set(dir, name, wanted).map_err(|error| refused(path, "its attributes cannot be kept", error))?;
+        }
+        change_mode(dir, self.mode, path)
+    }
+}
+
 /// What a directory passes on to what is new in it.
 #[derive(Debug, Clone)]
 pub struct Inherited {

@@ -5,12 +5,13 @@
 //! in one. No path is ever joined to an absolute one, no mode of a live file is ever changed, and a
 //! file is opened without blocking, so that a FIFO cannot hold us up.
 //!
-//! Deliberately absent: any fallback for kernels or file systems without `openat2` or
-//! `RENAME_EXCHANGE`. Callers see `ENOSYS` and `EINVAL` and say so.
+//! Where the kernel or the file system lacks something, the same promises are kept by longer ways: `steps`
+//! for `openat2`, `mounts` for mount ids, `swap` for the flags of `renameat2`; without a `syncfs` that
+//! reports errors, [`Dir::sync_file_system`] says that it did nothing.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     self, Access, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxAttributes,
@@ -18,6 +19,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
+
+use super::{mounts, steps, swap};
 
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct Stat {
     pub ctime: i64,
     /// Last change of the bytes.
     pub mtime: i64,
-    /// Id of the mount (of the device, on kernels that do not tell).
+    /// Id of the mount.
     pub mount: u64,
     /// Immutable or append-only.
     pub frozen: bool,
@@ -63,11 +66,6 @@ impl Stat {
             t.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(t.tv_nsec))
         };
         let known = statx.stx_attributes & statx.stx_attributes_mask;
-        let mount = if StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::MNT_ID) {
-            statx.stx_mnt_id
-        } else {
-            u64::from(statx.stx_dev_major) << 32 | u64::from(statx.stx_dev_minor)
-        };
         Self {
             node: node(FileType::from_raw_mode(u32::from(statx.stx_mode))),
             mode: u32::from(statx.stx_mode) & 0o7777,
@@ -77,8 +75,25 @@ impl Stat {
             size: statx.stx_size,
             ctime: time(statx.stx_ctime),
             mtime: time(statx.stx_mtime),
-            mount,
+            mount: statx.stx_mnt_id,
             frozen: known.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND),
+        }
+    }
+
+    /// The same from an older call, which does not tell what is immutable.
+    fn old(stat: &fs::Stat, mount: u64) -> Self {
+        let time = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            node: node(FileType::from_raw_mode(stat.st_mode)),
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            ctime: time(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            mount,
+            frozen: false,
         }
     }
 
@@ -113,22 +128,72 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
 
 const STATS: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
 
+/// How paths are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// By one `openat2`.
+    Whole,
+    /// Component by component: this kernel, or a filter on its calls, has no `openat2`.
+    Steps,
+}
+
+/// Whether a file system can be made durable by one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// Yes.
+    Synced,
+    /// There is no such call here, or it would not report errors: nothing was done.
+    Unable,
+}
+
+/// What was found when the root was opened; the same for all below it.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    opening: Opening,
+    mount: u64,
+    mount_ids: mounts::Told,
+}
+
 /// An open directory. Names that its methods take are single components, paths are relative.
 #[derive(Debug)]
-pub struct Dir(OwnedFd);
+pub struct Dir {
+    fd: OwnedFd,
+    ways: Ways,
+}
 
 impl Dir {
     /// Opens a root: the one place where links are followed, once.
     pub fn root(path: &str) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(fs::open(path, flags, Mode::empty())?))
+        let fd = fs::open(path, flags, Mode::empty())?;
+        let (stat, mount_ids) = stat_open(fd.as_fd())?;
+        let opening = match fs::openat2(&fd, ".", flags, Mode::empty(), RESOLVE) {
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Opening::Whole,
+            // A filter on system calls may answer any of these.
+            Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => Opening::Steps,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { fd, ways: Ways { opening, mount: stat.mount, mount_ids } })
+    }
+
+    /// How paths are resolved below it.
+    pub fn opening(&self) -> Opening {
+        self.ways.opening
+    }
+
+    /// Who tells mounts apart below it.
+    pub fn mount_ids(&self) -> mounts::Told {
+        self.ways.mount_ids
     }
 
     fn open2(&self, path: impl Arg + Copy, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+        if self.ways.opening == Opening::Steps {
+            return steps::open(self.fd.as_fd(), path, flags, mode, self.ways.mount);
+        }
         // The kernel answers EAGAIN when a rename races with a lookup; the lookup itself is harmless.
         for _ in 0..64 {
             let mode = Mode::from_raw_mode(mode);
-            match fs::openat2(&self.0, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, RESOLVE) {
+            match fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, RESOLVE) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 answer => return Ok(answer?),
             }
@@ -138,7 +203,8 @@ impl Dir {
 
     /// A directory beneath this one, for lookups.
     pub fn dir(&self, path: impl Arg + Copy) -> io::Result<Self> {
-        self.open2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Self)
+        let fd = self.open2(path, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+        Ok(Self { fd, ways: self.ways })
     }
 
     /// This directory once more, open for reading (listing, syncing, attributes).
@@ -148,8 +214,17 @@ impl Dir {
 
     /// What lies at a name; `None` if nothing does.
     pub fn stat(&self, name: impl Arg) -> io::Result<Option<Stat>> {
-        match fs::statx(&self.0, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, STATS) {
-            Ok(statx) => Ok(Some(Stat::new(&statx))),
+        if self.ways.mount_ids == mounts::Told::ByStatx {
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+            return match fs::statx(&self.fd, name, flags, STATS) {
+                Ok(statx) => Ok(Some(Stat::new(&statx))),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(stat_open(fd.as_fd())?.0)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -157,7 +232,7 @@ impl Dir {
 
     /// What this directory is.
     pub fn stat_self(&self) -> io::Result<Stat> {
-        Ok(Stat::new(&fs::statx(&self.0, "", AtFlags::EMPTY_PATH, STATS)?))
+        Ok(stat_open(self.fd.as_fd())?.0)
     }
 
     /// Opens for reading whatever lies there; never blocks, never follows.
@@ -185,53 +260,86 @@ impl Dir {
 
     /// The text of a link.
     pub fn link_text(&self, name: impl Arg) -> io::Result<Vec<u8>> {
-        Ok(fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+        Ok(fs::readlinkat(&self.fd, name, Vec::new())?.into_bytes())
     }
 
     /// Makes a link with this text.
     pub fn make_link(&self, text: &[u8], name: &str) -> io::Result<()> {
-        Ok(fs::symlinkat(text, &self.0, name)?)
+        Ok(fs::symlinkat(text, &self.fd, name)?)
     }
 
     /// Makes a directory that only its owner may enter.
     pub fn make_dir(&self, name: &str) -> io::Result<()> {
-        Ok(fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o700))?)
+        Ok(fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700))?)
     }
 
-    /// Swaps two entries in one step.
-    pub fn exchange(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
-        Ok(fs::renameat_with(&self.0, name, &other.0, other_name, RenameFlags::EXCHANGE)?)
+    /// Swaps an entry of packfleet's own directory with a live one. In one step where the file system can;
+    /// see [`swap`] for what happens elsewhere.
+    pub fn exchange(&self, name: &str, live: &Dir, live_name: &str) -> io::Result<()> {
+        match self.rename(name, live, live_name, RenameFlags::EXCHANGE) {
+            Err(error) if swap::unsupported(&error) => swap::exchange(self, name, live, live_name),
+            answer => answer,
+        }
     }
 
-    /// Moves an entry to a name at which nothing lies.
+    /// Swaps two entries of packfleet's own directories, the second of which is never absent.
+    pub fn exchange_own(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
+        match self.rename(name, other, other_name, RenameFlags::EXCHANGE) {
+            Err(error) if swap::unsupported(&error) => swap::exchange_own(self, name, other, other_name),
+            answer => answer,
+        }
+    }
+
+    /// Moves an entry of packfleet's own directory to a name at which nothing lies.
     pub fn move_to(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
-        Ok(fs::renameat_with(&self.0, name, &other.0, other_name, RenameFlags::NOREPLACE)?)
+        match self.rename(name, other, other_name, RenameFlags::NOREPLACE) {
+            Err(error) if swap::unsupported(&error) => swap::put(self, name, other, other_name),
+            answer => answer,
+        }
+    }
+
+    /// Moves a live entry to a name of packfleet's own directory at which nothing lies.
+    pub fn take_to(&self, name: &str, own: &Dir, own_name: &str) -> io::Result<()> {
+        match self.rename(name, own, own_name, RenameFlags::NOREPLACE) {
+            Err(error) if swap::unsupported(&error) => swap::take(self, name, own, own_name),
+            answer => answer,
+        }
+    }
+
+    /// Renames, with what the file system makes of these flags.
+    pub fn rename(&self, name: &str, other: &Dir, other_name: &str, flags: RenameFlags) -> io::Result<()> {
+        Ok(fs::renameat_with(&self.fd, name, &other.fd, other_name, flags)?)
+    }
+
+    /// Gives an entry of packfleet's own directory a second name, at which nothing lies.
+    pub fn link(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
+        Ok(fs::linkat(&self.fd, name, &other.fd, other_name, AtFlags::empty())?)
     }
 
     /// Moves an entry over another one. For packfleet's own files.
     pub fn replace(&self, name: &str, other: &Dir, other_name: &str) -> io::Result<()> {
-        Ok(fs::renameat(&self.0, name, &other.0, other_name)?)
+        Ok(fs::renameat(&self.fd, name, &other.fd, other_name)?)
     }
 
     /// Removes a file or link.
     pub fn unlink(&self, name: &str) -> io::Result<()> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
     /// Removes an empty directory.
     pub fn remove_dir(&self, name: &str) -> io::Result<()> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
     }
 
     /// Gives a link that is not live yet an owner and a group.
     pub fn own_link(&self, name: &str, uid: u32, gid: u32) -> io::Result<()> {
         let (uid, gid) = (rustix::process::Uid::from_raw(uid), rustix::process::Gid::from_raw(gid));
-        Ok(fs::chownat(&self.0, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(fs::chownat(&self.fd, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Whether this process may make and remove entries here: `Err` says why not.
     pub fn may_change(&self) -> io::Result<()> {
-        Ok(fs::accessat(&self.0, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+        Ok(fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
     }
 
     /// Makes this directory's entries durable.
@@ -239,9 +347,29 @@ impl Dir {
         self.readable()?.sync_all()
     }
 
-    /// Makes the whole file system durable.
-    pub fn sync_file_system(&self) -> io::Result<()> {
-        Ok(fs::syncfs(self.readable()?.as_fd())?)
+    /// Makes the whole file system durable, if one call can do that and tell whether it did: older kernels,
+    /// which are those that do not tell mounts by `statx`, keep errors to themselves.
+    pub fn sync_file_system(&self) -> io::Result<Whole> {
+        if self.ways.mount_ids != mounts::Told::ByStatx {
+            return Ok(Whole::Unable);
+        }
+        match fs::syncfs(self.readable()?.as_fd()) {
+            Ok(()) => Ok(Whole::Synced),
+            Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => Ok(Whole::Unable),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether there is a `syncfs` that reports errors, without carrying one out.
+    pub fn has_syncfs(&self) -> bool {
+        // On a descriptor that is only a place, the call itself answers EBADF.
+        let asked = fs::syncfs(self.fd.as_fd());
+        self.ways.mount_ids == mounts::Told::ByStatx && matches!(asked, Ok(()) | Err(Errno::BADF))
+    }
+
+    /// The number of its kind of file system.
+    pub fn file_system(&self) -> io::Result<i64> {
+        Ok(fs::fstatfs(&self.fd)?.f_type)
     }
 
     /// Free bytes and inodes of the file system, for this user.
@@ -260,16 +388,13 @@ impl Dir {
                 continue;
             }
             let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    match fs::statx(&self.0, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE) {
-                        Ok(statx) => FileType::from_raw_mode(u32::from(statx.stx_mode)),
-                        Err(Errno::NOENT) => continue,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                kind => kind,
+                FileType::Unknown => match self.stat(name)? {
+                    Some(stat) => stat.node,
+                    None => continue,
+                },
+                kind => node(kind),
             };
-            names.push((name.to_vec(), node(kind)));
+            names.push((name.to_vec(), kind));
         }
         names.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(names)
@@ -278,7 +403,21 @@ impl Dir {
 
 /// What an open file is.
 pub fn stat_file(file: &File) -> io::Result<Stat> {
-    Ok(Stat::new(&fs::statx(file.as_fd(), "", AtFlags::EMPTY_PATH, STATS)?))
+    Ok(stat_open(file.as_fd())?.0)
+}
+
+/// What is open, and who told its mount.
+pub fn stat_open(fd: BorrowedFd<'_>) -> io::Result<(Stat, mounts::Told)> {
+    match fs::statx(fd, "", AtFlags::EMPTY_PATH, STATS) {
+        Ok(statx) if StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::MNT_ID) => {
+            return Ok((Stat::new(&statx), mounts::Told::ByStatx));
+        }
+        Ok(_) | Err(Errno::NOSYS | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stat = fs::fstat(fd)?;
+    let (mount, told) = mounts::of(fd, stat.st_dev);
+    Ok((Stat::old(&stat, mount), told))
 }
 
 /// Shows a name that may be anything: as it is, or escaped if it is not UTF-8 or holds a control character.

@@ -14,10 +14,11 @@ use super::beneath::Dir;
 use super::edits::{Dropped, Edits};
 use super::journal::{Doing, Manifest, slot};
 use super::live::{Live, out_of_reach};
+use super::recover::mend;
 use super::salvage::Salvage;
-use super::sight::Looker;
+use super::sight::{Found, Looker};
 use super::state::{digest_record, failed, name, read};
-use super::{EditId, HostError, generations, lines};
+use super::{EditId, HostError, generations, lines, swap};
 use crate::model::{Content, TreePath};
 
 /// Ends a switch whose files are all new. `slots` is the stage, or already the generation.
@@ -62,12 +63,13 @@ fn keeps(error: &io::Error) -> bool {
 }
 
 fn record(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
+    swap::mend_own(slots, slot::RECORD)?;
     let live = read(state, name::RECORD)?;
     if live.as_ref().is_some_and(|bytes| digest_record(bytes) == manifest.record) {
         return Ok(());
     }
     match live {
-        Some(_) => slots.exchange(slot::RECORD, state, name::RECORD)?,
+        Some(_) => slots.exchange_own(slot::RECORD, state, name::RECORD)?,
         None => slots.move_to(slot::RECORD, state, name::RECORD)?,
     }
     // VERSION must never be newer than the record after a power cut.
@@ -76,6 +78,8 @@ fn record(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
 }
 
 fn version(live: &mut Live<'_>, slots: &Dir, path: &TreePath, content: Content) -> io::Result<()> {
+    let is_new = |found: &Found| found.entry().is_some_and(|entry| entry.content == content);
+    mend(live, slots, slot::VERSION, path, is_new)?;
     let staged = live.looker.look(slots, slot::VERSION)?.found.entry();
     if staged.is_none_or(|entry| entry.content != content) {
         return Ok(());

@@ -16,9 +16,9 @@ use super::journal::Journal;
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
-    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError,
-    Interrupted, Look, Observation, Recovery, Resume, SavedEdit, Trust, Unchanged, check, glance, listing,
-    transaction,
+    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, HistoryLine, Host,
+    HostError, Interrupted, Look, Observation, Recovery, Resume, SavedEdit, Trust, Unchanged, check,
+    features, glance, listing, transaction,
 };
 use crate::model::record::Record;
 use crate::model::{Content, HostPath, TreePath};
@@ -114,6 +114,17 @@ impl Host for LocalHost {
             Some(ground) => glance::glance(&ground, asked),
             None => Ok(None),
         }
+    }
+
+    fn features(&self) -> Result<Features, HostError> {
+        for at in std::path::Path::new(self.root.as_str()).ancestors() {
+            let at = at.to_str().and_then(|at| HostPath::new(at).ok());
+            if let Some(ground) = at.map(|at| Ground::open(&at)).transpose()?.flatten() {
+                return features::features(&ground);
+            }
+        }
+        let why = "nothing above it exists".into();
+        Err(HostError::Root { root: self.root.clone(), why })
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Generation, Glance, HistoryLine, Host, HostError,
-    Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
+    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, HistoryLine, Host,
+    HostError, Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
 };
 use crate::model::plan::{Action, Obstacle};
 use crate::model::record::{Record, Recorded};
@@ -142,6 +142,10 @@ impl MemoryHost {
 impl Host for MemoryHost {
     fn root(&self) -> &HostPath {
         &self.root
+    }
+
+    fn features(&self) -> Result<Features, HostError> {
+        Ok(Features::all("memory"))
     }
 
     fn observe(&self, look: &Look) -> Result<Observation, HostError> {

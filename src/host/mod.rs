@@ -10,7 +10,8 @@
 //! apply   ─► lock · recover · fence · stage · journal · switch · look · commit | undo
 //! ```
 //!
-//! On disk, from the kernel up: `beneath` (all access), `sight` (what lies at one name), `state` (the state
+//! On disk, from the kernel up: `beneath` (all access; `steps`, `mounts`, `swap` and `layers` where the kernel or the
+//! file system lacks something, `features` tells what), `sight` (what lies at one name), `state` (the state
 //! directory), `live` (the tree); `scan`, `listing` and `cache` look; `stage`, `switch`, `finish`, `undo` and
 //! `recover` are the parts that `transaction` puts in order; `journal`, `edits`, `generations`, `lines` and
 //! `salvage` keep what must not be lost; `attributes` and `acl` carry owners and modes over.
@@ -21,18 +22,22 @@ mod attributes;
 mod beneath;
 mod cache;
 mod check;
+mod durable;
 mod edits;
+mod features;
 mod finish;
 mod generations;
 mod glance;
 mod health;
 mod journal;
+mod layers;
 mod lines;
 mod listing;
 mod live;
 mod local;
 mod lock;
 mod memory;
+mod mounts;
 mod recover;
 mod refresh;
 mod salvage;
@@ -41,6 +46,8 @@ mod sight;
 mod spread;
 mod stage;
 mod state;
+mod steps;
+mod swap;
 mod switch;
 mod table;
 mod transaction;
@@ -51,6 +58,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::features::{Features, Support};
 pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch};
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
@@ -339,6 +347,10 @@ pub trait Host: Send + Sync {
     /// Whether there is nothing to plan, told without planning. `None` says nothing at all: look. Never
     /// waits for a lock, never writes.
     fn unchanged(&self, glance: &Glance) -> Result<Option<Unchanged>, HostError>;
+
+    /// What the kernel and the file system below the root can do, and what is done where they cannot. Of a
+    /// root that does not exist: of the directory in which it would be made. Writes nothing.
+    fn features(&self) -> Result<Features, HostError>;
 
     /// The bytes at a path, if they still have the digest that was observed. Links give their text.
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError>;

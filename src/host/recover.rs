@@ -6,14 +6,52 @@
 //! is only finished.
 
 use std::collections::BTreeSet;
+use std::io;
 
-use super::HostError;
 use super::beneath::Dir;
 use super::journal::{Doing, Manifest};
-use super::live::Live;
+use super::live::{Live, out_of_reach};
 use super::sight::Found;
 use super::state::failed;
+use super::{HostError, swap};
 use crate::model::TreePath;
+
+/// Ends every exchange that was cut short where there is none in one step; see [`swap`].
+pub fn mend_all(live: &mut Live<'_>, slots: &Dir, manifest: &Manifest) -> Result<(), HostError> {
+    let names = slots.names().map_err(failed("list", ".packfleet/stage"))?;
+    if !names.iter().any(|(name, _)| name.ends_with(swap::aside("").as_bytes())) {
+        return Ok(());
+    }
+    live.forget();
+    for (slot, doing) in manifest.doings() {
+        if let Doing::Exchange { action, after, .. } = doing {
+            mend(live, slots, &slot, &action.path, |found| found.is(Some(after)))
+                .map_err(failed("end the exchange of", action.path.as_str()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the exchange of one slot; what is to be spared is known elsewhere.
+pub fn mend(
+    live: &mut Live<'_>,
+    slots: &Dir,
+    slot: &str,
+    path: &TreePath,
+    spare: impl Fn(&Found) -> bool,
+) -> io::Result<()> {
+    if slots.stat(&swap::aside(slot))?.is_none() {
+        return Ok(());
+    }
+    let dir = match live.parent(path) {
+        Err(error) if out_of_reach(&error) => None,
+        dir => Some(dir?),
+    };
+    let looker = &mut live.looker;
+    swap::mend(slots, slot, dir.as_deref(), path.file_name(), |entry| {
+        Ok(spare(&looker.look(slots, entry)?.found))
+    })
+}
 
 /// The first path that is not as the plan knows it; `None` if all are.
 pub fn stranger(

@@ -15,19 +15,17 @@ use std::io::{self, Read, Seek, Write};
 
 use super::attributes::{Inherited, Replaced, forget_default};
 use super::beneath::{Dir, Node, Stat, stat_file};
+use super::durable::Unsynced;
 use super::edits::{self, Edits};
 use super::generations;
 use super::journal::{Deed, Direction, Journal, Manifest, Step, slot};
 use super::live::{Live, out_of_reach};
 use super::sight::{Found, Sight};
 use super::state::{Ground, digest_record, failed, name};
-use super::{Blobs, Commit, HostError, SavedEdit, annals, verified};
+use super::{Blobs, Commit, HostError, SavedEdit, annals, features, layers, swap, verified};
 use crate::model::plan::Action;
 use crate::model::record::Record;
 use crate::model::{Content, Entry, Kind, TreePath};
-
-/// Up to this many files are synced one by one; above, the file system is synced once.
-pub const SYNC_EACH: usize = 64;
 
 /// Why a switch does not go on.
 #[derive(Debug)]
@@ -82,6 +80,7 @@ pub fn stage(
         fit: None,
         saves: Vec::new(),
         unsynced: Unsynced::default(),
+        layered: layers::layered(ground),
     };
     stager.run()
 }
@@ -99,23 +98,6 @@ impl Steps {
     fn slot(&mut self) -> u32 {
         self.next += 1;
         self.next
-    }
-}
-
-/// Files that were written and are to be made durable.
-#[derive(Debug, Default)]
-struct Unsynced {
-    files: Vec<File>,
-    many: bool,
-}
-
-impl Unsynced {
-    fn add(&mut self, file: File) {
-        if self.files.len() < SYNC_EACH {
-            self.files.push(file);
-        } else {
-            self.many = true;
-        }
     }
 }
 
@@ -139,6 +121,8 @@ struct Stager<'a> {
     fit: Option<TreePathOrRoot>,
     saves: Vec<SavedEdit>,
     unsynced: Unsynced,
+    /// The file system is made of layers: what lies in a lower one moves only after it is copied.
+    layered: bool,
 }
 
 type TreePathOrRoot = Option<TreePath>;
@@ -195,7 +179,7 @@ impl Stager<'_> {
         self.write(slot::JOURNAL, &journal(Direction::Forward))?;
         self.write(slot::UNDO, &journal(Direction::Back))?;
         self.try_exchange()?;
-        self.sync().map_err(failed("sync", ".packfleet/stage"))?;
+        self.unsynced.sync(self.stage, self.state).map_err(failed("sync", ".packfleet/stage"))?;
         Ok(manifest)
     }
 
@@ -205,24 +189,11 @@ impl Stager<'_> {
 
     /// After the commit point it would be too late to learn that there is no exchange here.
     fn try_exchange(&self) -> Result<(), HostError> {
-        for _ in 0..2 {
-            self.stage.exchange(slot::JOURNAL, self.stage, slot::UNDO).map_err(|error| HostError::Root {
-                root: self.live.ground.at.clone(),
-                why: format!("its file system cannot exchange two files in one step ({error})"),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        if self.unsynced.many {
-            return self.stage.sync_file_system();
-        }
-        for file in &self.unsynced.files {
-            file.sync_all()?;
-        }
-        self.stage.sync()?;
-        self.state.sync()
+        let means = swap::means(self.stage, slot::JOURNAL, slot::UNDO).map_err(|error| {
+            let why = format!("its file system can neither exchange two files nor link them ({error})");
+            HostError::Root { root: self.live.ground.at.clone(), why }
+        })?;
+        features::note(self.state, means).map_err(failed("write", ".packfleet/without"))
     }
 
     fn write(&mut self, slot: &str, bytes: &[u8]) -> Result<(), HostError> {
@@ -423,6 +394,10 @@ impl Stager<'_> {
         for directory in found.into_iter().rev() {
             self.fit(&directory, None)?;
             let slot = self.steps.slot();
+            if self.layered {
+                let new = layers::stage_stand_in(&self.live.ground.root, &directory, self.stage, slot)?;
+                self.unsynced.add(new);
+            }
             self.steps.emptied.push(Step { slot, deed: Deed::TakeDirectory(directory) });
         }
         Ok(())
@@ -456,6 +431,9 @@ impl Stager<'_> {
         let Some(live) = live else { return Ok(()) };
         if live.frozen {
             return Err(unfit(path, "it is immutable or append-only: chattr -i -a"));
+        }
+        if self.layered && matches!(live.node, Node::File | Node::Link) {
+            layers::lift(&dir, path, self.stage)?;
         }
         let me = rustix::process::geteuid().as_raw();
         if me != 0 && live.uid != me {

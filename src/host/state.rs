@@ -66,13 +66,6 @@ impl Ground {
             }
         };
         let stat = root.stat_self().map_err(failed("look at", at.as_str()))?;
-        if let Err(error) = root.dir(".") {
-            return Err(match Errno::from_io_error(&error) {
-                Some(Errno::NOSYS) => refused("this kernel has no openat2: Linux 5.6 or newer is needed"),
-                Some(Errno::INVAL) => refused("this kernel's openat2 cannot resolve beneath a directory"),
-                _ => failed("open", at.as_str())(error),
-            });
-        }
         Ok(Some(Self { at: at.clone(), root, mount: stat.mount }))
     }
 

@@ -9,13 +9,14 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::HostError;
-use super::beneath::{Dir, Node};
+use super::beneath::{Dir, Node, Whole};
+use super::durable::SYNC_EACH;
 use super::journal::{Doing, Manifest};
 use super::live::{Live, out_of_reach};
 use super::sight::Found;
-use super::stage::{Halt, SYNC_EACH};
+use super::stage::Halt;
 use super::state::failed;
+use super::{HostError, layers};
 use crate::model::{Entry, TreePath};
 
 /// Whether slots have to be asked what was done already.
@@ -57,7 +58,8 @@ fn step(live: &mut Live<'_>, slots: &Dir, slot: &str, doing: &Doing<'_>) -> Resu
     let name = path.file_name();
     let dir = live.parent(path).map_err(|error| halted(path, error))?;
     let result = match doing {
-        Doing::Take { .. } | Doing::TakeDirectory(_) => dir.move_to(name, slots, slot),
+        Doing::Take { .. } => dir.take_to(name, slots, slot),
+        Doing::TakeDirectory(_) => layers::take_directory(&dir, name, slots, slot),
         Doing::MakeDirectory(..) | Doing::Create { .. } => slots.move_to(slot, &dir, name),
         Doing::Exchange { .. } => slots.exchange(slot, &dir, name),
     };
@@ -119,7 +121,7 @@ fn halted(path: &TreePath, error: io::Error) -> Halt {
         Some(Errno::EXIST | Errno::NOTEMPTY) => moved("something that was not there before"),
         Some(Errno::NOTDIR | Errno::ISDIR) => moved("a file in place of a directory, or the other way"),
         Some(Errno::LOOP) => moved("a symbolic link on the way to it"),
-        Some(Errno::XDEV) => moved("another mount"),
+        Some(Errno::XDEV | Errno::BUSY) => moved("another mount"),
         Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Halt::Failed(HostError::Unfit {
             path: path.clone(),
             why: format!("it cannot be renamed: {error}"),
@@ -132,8 +134,8 @@ fn halted(path: &TreePath, error: io::Error) -> Halt {
 pub fn sync_directories(live: &mut Live<'_>, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
     let doings = manifest.doings();
     let parents: BTreeSet<Option<TreePath>> = doings.iter().map(|(_, doing)| doing.path().parent()).collect();
-    if parents.len() > SYNC_EACH {
-        return live.ground.root.sync_file_system();
+    if parents.len() > SYNC_EACH && live.ground.root.sync_file_system()? == Whole::Synced {
+        return Ok(());
     }
     for parent in parents {
         let dir = live.ground.root.dir(parent.as_ref().map_or(".", TreePath::as_str));

@@ -21,7 +21,7 @@ use super::generations::{Generations, remove};
 use super::journal::{Direction, Journal, Manifest, slot};
 use super::live::Live;
 use super::lock::Lock;
-use super::recover::stranger;
+use super::recover::{mend_all, stranger};
 use super::refresh::refresh;
 use super::stage::{Halt, stage};
 use super::state::{Ground, Owner, failed, name, read, read_record};
@@ -138,6 +138,9 @@ fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, Ho
     let pending = pending(manifest.generation);
     let mut live = Live::new(ground);
     let new = record.as_ref().is_some_and(|(_, digest)| *digest == manifest.record);
+    if !new {
+        mend_all(&mut live, &slots, &manifest).map_err(&pending)?;
+    }
     let goes_back = || -> Result<bool, HostError> {
         let mut live = Live::new(ground);
         if journal.direction == Direction::Back || stranger(&mut live, &slots, &manifest)?.is_some() {

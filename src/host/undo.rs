@@ -12,11 +12,12 @@ use super::beneath::{Dir, Node};
 use super::edits::{Dropped, Edits};
 use super::journal::{Doing, Manifest, slot};
 use super::live::{Live, out_of_reach};
+use super::recover::{mend, mend_all};
 use super::salvage::Salvage;
 use super::sight::Found;
 use super::state::{Owner, failed, name, read, read_record};
 use super::switch::sync_directories;
-use super::{EditId, HostError};
+use super::{EditId, HostError, swap};
 use crate::model::record::{Record, Recorded};
 use crate::model::{Entry, TreePath};
 
@@ -29,6 +30,7 @@ pub fn undo(
 ) -> Result<Vec<EditId>, HostError> {
     let mut kept = Vec::new();
     live.forget();
+    mend_all(live, slots, manifest)?;
     for (slot, doing) in manifest.doings().iter().rev() {
         let undone = match doing {
             Doing::Take { action, .. } => give_back(live, slots, slot, &action.path),
@@ -108,6 +110,11 @@ fn exchange_back(
             Found::Entry(entry) if entry == after => {
                 match live.parent(path).and_then(|dir| slots.exchange(slot, &dir, path.file_name())) {
                     Err(error) if out_of_reach(&error) => continue,
+                    // Only where there is no exchange in one step: somebody's came between the steps.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        mend(live, slots, slot, path, |found| found.is(Some(after)))?;
+                        continue;
+                    }
                     exchanged => exchanged?,
                 }
                 if live.looker.look(slots, slot)?.found.is(Some(after)) {
@@ -140,7 +147,7 @@ fn take_back(
         Found::Entry(entry) if entry == after => {}
         found => return Ok(edited(path, &found, after)),
     }
-    match live.parent(path).and_then(|dir| dir.move_to(path.file_name(), slots, slot)) {
+    match live.parent(path).and_then(|dir| dir.take_to(path.file_name(), slots, slot)) {
         Err(error) if out_of_reach(&error) => return Ok(None),
         moved => moved?,
     }
@@ -184,7 +191,9 @@ fn save_leftovers(
             }
             Doing::Exchange { action, after, base, .. } => {
                 let known = [base, Some(after)];
-                saved.extend(salvage.entry(slots, &slot, action, known)?);
+                for slot in [swap::aside(&slot), slot] {
+                    saved.extend(salvage.entry(slots, &slot, action, known)?);
+                }
             }
             Doing::Create { action, after } => {
                 let known = [Some(after), None];

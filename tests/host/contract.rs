@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::world::*;
-use packfleet::host::{Applied, HostError, Recovery, Seen};
+use packfleet::host::{Applied, HostError, Recovery, Seen, Support};
 use packfleet::model::plan::Obstacle;
 use packfleet::model::record::Record;
 use packfleet::model::{Content, Entry, Kind};
@@ -407,4 +407,23 @@ fn ancestors_in_the_way_are_named() {
         let directories: Vec<_> = seen.actual.directories.iter().map(|at| at.as_str()).collect();
         assert_eq!(directories, ["dir", "dir/deep"], "{kind}");
     }
+}
+
+#[test]
+fn features_are_told_before_the_first_apply_and_after_it_and_nothing_is_written() {
+    for (kind, place) in places() {
+        let host = place.host();
+        let first = host.features().unwrap();
+        assert!(!first.file_system.is_empty(), "{kind}");
+        assert!(place.files().is_empty(), "{kind}");
+        done(host, &files(&[("a", "x")]), "1");
+        let then = host.features().unwrap();
+        for ((name, before), (_, after)) in first.each().into_iter().zip(then.each()) {
+            assert!(*after != Support::Untried, "{kind}: {name}");
+            assert!(before == after || *before == Support::Untried, "{kind}: {name}");
+        }
+    }
+    let disk = OnDisk::new();
+    disk.host().features().unwrap();
+    assert!(!disk.root().exists());
 }
