@@ -1,0 +1,48 @@
+//! packfleet on real hosts: machines with systemd, sshd and addresses of their own, and what must not go wrong there.
+//!
+//! ```text
+//! outside   this process: is a lab possible here? ─► sweep.sh ─► inside.sh, in new namespaces
+//! inside    the same program again, in there: boots the machines once, runs the scenarios on them
+//! machine   one host: disk, cable, boot, crash, cut, heal           world   a scenario's repositories, the binary
+//! hosts …   the scenarios
+//! ```
+//!
+//! `cargo test --test lab` runs them all, `cargo test --test lab -- NAME…` those whose names contain a word,
+//! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. Environment:
+//! `PACKFLEET_LAB_HOSTS` is their number (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
+//! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
+//!
+//! Invariants: nothing of a lab outlives the test process, however that ends, but empty cgroups when its sweeper is
+//! killed too, and those go with the next run. No assertion is about how long something took. Deliberately absent:
+//! installing anything.
+
+#[path = "lab/hosts.rs"]
+mod hosts;
+#[path = "lab/inside.rs"]
+mod inside;
+#[path = "lab/machine.rs"]
+mod machine;
+#[path = "lab/outside.rs"]
+mod outside;
+#[path = "lab/world.rs"]
+#[expect(dead_code, reason = "scenarios that run the binary come with deployments over ssh")]
+mod world;
+
+use std::process::ExitCode;
+
+use inside::Scenario;
+
+const SCENARIOS: &[Scenario] = &[("machines", 2, hosts::machines)];
+
+fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--list") {
+        for (name, ..) in SCENARIOS {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    match std::env::var("PACKFLEET_LAB").as_deref() {
+        Ok("inside") => inside::run(SCENARIOS),
+        _ => outside::run(),
+    }
+}
