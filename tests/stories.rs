@@ -177,6 +177,7 @@ stories! {
     revert
     secrets
     secrets_in_files
+    reports
     rollback
     rollback_alone
     signatures

@@ -4,12 +4,14 @@
 //! Nothing is interpreted here; [`super::context`] says what it means.
 
 mod capture;
+mod output;
 mod overlay;
 
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use capture::{Capture, Export, From};
+pub use output::{Format, Outputs, Sink};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
 
 const SELECTORS: &str = "\
@@ -155,7 +157,8 @@ H the host's own, = adopted, ! restored.
 
 Examples:
   packfleet plan --diff prod
-  packfleet plan --detailed-exitcode -o json > plan.json"))]
+  packfleet plan --detailed-exitcode -o json > plan.json
+  packfleet plan -o text -o markdown=comment.md -o junit=plan.xml"))]
 pub struct Plan {
     /// Which deployments
     #[arg(value_name = "SELECTOR")]
@@ -175,9 +178,9 @@ pub struct Plan {
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
     #[arg(long)]
     pub locked: bool,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
+    /// Reports
+    #[command(flatten)]
+    pub outputs: Outputs,
 }
 
 /// `apply`
@@ -206,9 +209,9 @@ pub struct Apply {
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
     #[arg(long)]
     pub locked: bool,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
+    /// Reports
+    #[command(flatten)]
+    pub outputs: Outputs,
 }
 
 /// `adopt`
@@ -289,9 +292,9 @@ pub struct Status {
     /// Only what is not in sync
     #[arg(short, long)]
     pub quiet: bool,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
+    /// Reports
+    #[command(flatten)]
+    pub outputs: Outputs,
 }
 
 /// `diff`

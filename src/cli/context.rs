@@ -42,6 +42,8 @@ pub struct Context {
     pub verbose: bool,
     /// What to type next.
     pub hints: Hints,
+    /// Where GitHub Actions takes the summary of a step from.
+    pub step_summary: Option<Utf8PathBuf>,
 }
 
 impl Context {
@@ -56,6 +58,10 @@ impl Context {
             width: width(),
             verbose: global.verbose > 0,
             hints: Hints::new(&global.file),
+            step_summary: env::var("GITHUB_STEP_SUMMARY")
+                .ok()
+                .filter(|file| !file.is_empty())
+                .map(Utf8PathBuf::from),
         })
     }
 

@@ -4,7 +4,7 @@
 //! args     what was typed           (clap)
 //! context  what it means            (files, time, selected deployments)
 //! command  one file each: calls one function of the engine, prints one report
-//! report   text for people          json  the same for programs
+//! report   text for people          json  the same for programs; output writes what was asked for, where
 //! error    messages, hints and exit codes for what goes wrong; hint, for what is held
 //! printer  the only way out: data on stdout, talk on stderr
 //! ```
@@ -16,6 +16,7 @@ pub mod error;
 pub mod exit;
 pub mod hint;
 pub mod json;
+pub mod output;
 pub mod printer;
 pub mod progress;
 pub mod report;

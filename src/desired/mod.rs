@@ -10,6 +10,7 @@ pub mod lay;
 pub mod lock;
 pub mod manifest;
 pub mod overlay;
+pub mod places;
 pub mod problem;
 pub mod rebase;
 pub mod render;

@@ -143,6 +143,21 @@ impl Workspace {
         })
     }
 
+    /// The texts of fleet.toml and of what it includes.
+    pub fn texts(&self) -> &[FleetText] {
+        &self.texts
+    }
+
+    /// The file of an overlay that is about a path of its pack, else its `overlay.toml`; relative to the fleet
+    /// file's directory.
+    pub fn overlay_path(&self, overlay: &OverlayName, path: Option<&TreePath>) -> Option<String> {
+        let about = |suffix: &str| path.map(|path| format!("overlays/{overlay}/{path}{suffix}"));
+        let all =
+            [".patch", ".merge.json", ".merge.toml", ".patch.conflict", ""].into_iter().filter_map(about);
+        all.chain([format!("overlays/{overlay}/overlay.toml")])
+            .find(|file| fs::symlink_metadata(self.fleet.directory.join(file)).is_ok())
+    }
+
     /// What no report may show of a text: the fleet's rules; packfleet's own where those are damaged.
     pub(crate) fn rules(&self) -> Option<&Rules> {
         let compiled = || edited::rules(self).ok().or_else(|| Rules::new(None).ok());

@@ -1,11 +1,11 @@
 //! `apply`: the plan, a question, and the plan carried out.
 
 use super::lock;
-use crate::cli::args::{Apply, Output};
+use crate::cli::args::{Apply, Format};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
-use crate::cli::json;
+use crate::cli::output::{self, Kind, Told};
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
@@ -16,7 +16,7 @@ use crate::engine::{Options, Recover, Report, fleet};
 use crate::host::Trust;
 
 pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let workspace = context.load()?;
+    let workspace = output::load(context, &args.outputs, printer)?;
     if args.locked {
         lock::demand(&workspace, context)?;
     }
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     let mut reports: Vec<Report> = reports?;
     let goes = reports.iter().filter(|report| would_commit(&workspace, report)).count();
     if goes > 0 {
-        if args.output == Output::Text {
+        if args.outputs.prints(Format::Text) {
             let length = if context.verbose { Length::Whole } else { Length::Short };
             let show = Show { length, diffs: Diffs::Hidden };
             let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
@@ -55,10 +55,10 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         reports = applied?;
     }
     let exit = of_reports(&reports, Counts::Nothing);
-    printer.data(&match args.output {
-        Output::Json => json::reports("apply", &workspace, &reports, &[], exit, &context.hints),
-        Output::Text => report::apply::apply(&workspace, &reports, &context.hints),
-    });
+    let told = Told { kind: Kind::Apply, workspace: &workspace, reports: &reports, orphans: &[], exit };
+    output::emit(&args.outputs, &told, context, printer, || {
+        report::apply::apply(&workspace, &reports, &context.hints)
+    })?;
     Ok(exit)
 }
 

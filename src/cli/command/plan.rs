@@ -1,11 +1,11 @@
 //! `plan`: what an apply would do. Writes nothing.
 
 use super::lock;
-use crate::cli::args::{Output, Plan};
+use crate::cli::args::Plan;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
-use crate::cli::json;
+use crate::cli::output::{self, Kind, Told};
 use crate::cli::printer::{Printer, shown};
 use crate::cli::progress::Progress;
 use crate::cli::report;
@@ -16,7 +16,7 @@ use crate::engine::{Options, Recover, Report, Unmanaged, fleet};
 use crate::host::Trust;
 
 pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let workspace = context.load()?;
+    let workspace = output::load(context, &args.outputs, printer)?;
     if args.locked {
         lock::demand(&workspace, context)?;
     }
@@ -33,23 +33,19 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };
     let exit = of_reports(&reports, counts);
     let orphans = context.orphans(&workspace, &args.selectors);
-    match args.output {
-        Output::Json => {
-            printer.data(&json::reports("plan", &workspace, &reports, &orphans, exit, &context.hints));
+    let told = Told { kind: Kind::Plan, workspace: &workspace, reports: &reports, orphans: &orphans, exit };
+    output::emit(&args.outputs, &told, context, printer, || {
+        let show = Show {
+            length: if context.verbose { Length::Whole } else { Length::Short },
+            diffs: if args.diff { Diffs::Shown } else { Diffs::Hidden },
+        };
+        let mut text = plan(&workspace, &reports, &context.hints, show);
+        text.push_str(&report::orphans::text(&orphans, &context.hints));
+        if args.unmanaged {
+            text.push_str(&unmanaged(&reports));
         }
-        Output::Text => {
-            let show = Show {
-                length: if context.verbose { Length::Whole } else { Length::Short },
-                diffs: if args.diff { Diffs::Shown } else { Diffs::Hidden },
-            };
-            printer.data(&plan(&workspace, &reports, &context.hints, show));
-            printer.data(&report::orphans::text(&orphans, &context.hints));
-            if args.unmanaged {
-                printer.data(&unmanaged(&reports));
-            }
-            printer.data(&format!("\n{}", sum(&workspace, &reports, &context.hints, &args.selectors)));
-        }
-    }
+        text + "\n" + &sum(&workspace, &reports, &context.hints, &args.selectors)
+    })?;
     Ok(exit)
 }
 

@@ -1,10 +1,10 @@
 //! `status`: what every deployment holds, and what stands in the way.
 
-use crate::cli::args::{Output, Status};
+use crate::cli::args::Status;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
-use crate::cli::json;
+use crate::cli::output::{self, Kind, Told};
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
@@ -12,7 +12,7 @@ use crate::cli::report::status::{Rows, status};
 use crate::engine::{Recover, fleet};
 
 pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let workspace = context.load()?;
+    let workspace = output::load(context, &args.outputs, printer)?;
     let selected = context.select(&workspace, &args.selectors)?;
     let progress = Progress::begin(context.shows_progress, selected.len());
     let options = context.options(Recover::Report);
@@ -24,12 +24,10 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
     let exit = if args.exit_code || worst == Exit::Failed { worst } else { Exit::Done };
     let rows = if args.quiet { Rows::Unsettled } else { Rows::All };
     let orphans = context.orphans(&workspace, &args.selectors);
-    printer.data(&match args.output {
-        Output::Json => json::reports("status", &workspace, &reports, &orphans, exit, &context.hints),
-        Output::Text => {
-            let table = status(&workspace, &reports, &context.hints, rows, context.width);
-            table + &report::orphans::text(&orphans, &context.hints)
-        }
-    });
+    let told = Told { kind: Kind::Status, workspace: &workspace, reports: &reports, orphans: &orphans, exit };
+    output::emit(&args.outputs, &told, context, printer, || {
+        let table = status(&workspace, &reports, &context.hints, rows, context.width);
+        table + &report::orphans::text(&orphans, &context.hints)
+    })?;
     Ok(exit)
 }

@@ -6,9 +6,12 @@ pub mod adopt;
 pub mod apply;
 pub mod bytes;
 pub mod diffs;
+pub mod github;
 pub mod header;
 pub mod holds;
+pub mod junit;
 pub mod lines;
+pub mod markdown;
 pub mod orphans;
 pub mod plan;
 pub mod ranges;
@@ -17,3 +20,8 @@ pub mod status;
 pub mod table;
 pub mod why;
 pub mod words;
+
+/// A text without its colours.
+pub fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}

@@ -40,34 +40,12 @@ pub enum Diffs {
 
 /// The whole plan.
 pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show) -> String {
+    let Blocks { blocks, in_sync } = blocks(workspace, reports, hints, show);
     let mut out = header(workspace, reports);
-    let mut in_sync: Vec<&str> = Vec::new();
-    let mut blocks: Vec<(Vec<&Report>, String)> = Vec::new();
-    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
-    for report in &selected {
-        // Alike are those that differ in name and root only.
-        let body = match anyone(workspace, report).filter(|_| selected.len() > 1) {
-            Some(anyone) => body_as(workspace, report, hints, show, &anyone),
-            None => body(workspace, report, hints, show),
-        };
-        let quiet = report.outcome == Outcome::InSync && body.is_empty();
-        if quiet {
-            in_sync.push(report.deployment.as_str());
-        } else if let Some((group, _)) = blocks.iter_mut().find(|(group, known)| {
-            known == &body && group[0].outcome == report.outcome && report.failure.is_none()
-        }) {
-            group.push(report);
-        } else {
-            blocks.push((vec![report], body));
-        }
-    }
-    for (group, alike) in &blocks {
+    for block in &blocks {
         out.push('\n');
-        out.push_str(&head(workspace, group));
-        match group.as_slice() {
-            [only] => out.push_str(&body(workspace, only, hints, show)),
-            _ => out.push_str(alike),
-        }
+        out.push_str(&head(workspace, &block.reports));
+        out.push_str(&block.body);
     }
     if !in_sync.is_empty() {
         out.push_str(&format!(
@@ -77,6 +55,58 @@ pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show
         ));
     }
     out
+}
+
+/// Selected deployments, drawn together where they are alike.
+pub struct Blocks<'a> {
+    /// Those of which there is something to say.
+    pub blocks: Vec<Block<'a>>,
+    /// The others.
+    pub in_sync: Vec<&'a str>,
+}
+
+/// Deployments that would get the very same; at least one.
+pub struct Block<'a> {
+    /// Them.
+    pub reports: Vec<&'a Report>,
+    /// What there is to say of each.
+    pub body: String,
+}
+
+impl<'a> Block<'a> {
+    /// Their names.
+    pub fn names(&self) -> Vec<&'a str> {
+        self.reports.iter().map(|report| report.deployment.as_str()).collect()
+    }
+}
+
+/// Draws together what is alike.
+pub fn blocks<'a>(workspace: &Workspace, reports: &'a [Report], hints: &Hints, show: Show) -> Blocks<'a> {
+    let mut all = Blocks { blocks: Vec::new(), in_sync: Vec::new() };
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    for report in &selected {
+        // Alike are those that differ in name and root only.
+        let body = match anyone(workspace, report).filter(|_| selected.len() > 1) {
+            Some(anyone) => body_as(workspace, report, hints, show, &anyone),
+            None => body(workspace, report, hints, show),
+        };
+        let quiet = report.outcome == Outcome::InSync && body.is_empty();
+        if quiet {
+            all.in_sync.push(report.deployment.as_str());
+        } else if let Some(known) = all.blocks.iter_mut().find(|known| {
+            known.body == body && known.reports[0].outcome == report.outcome && report.failure.is_none()
+        }) {
+            known.reports.push(report);
+        } else {
+            all.blocks.push(Block { reports: vec![report], body });
+        }
+    }
+    for block in &mut all.blocks {
+        if let [only] = block.reports.as_slice() {
+            block.body = body(workspace, only, hints, show);
+        }
+    }
+    all
 }
 
 /// A deployment like that of a report, without its name and root.
