@@ -14,6 +14,7 @@ pub mod host_owned;
 pub mod link;
 pub mod name;
 pub mod pack;
+pub mod packed;
 pub mod path;
 pub mod plan;
 pub mod record;

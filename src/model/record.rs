@@ -5,19 +5,23 @@
 //! there: equal unless an edit was kept or merged). Base, never written, is what the next comparison
 //! starts from.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::fleet::Edits;
 use super::pack::{CommitId, HostKeys, InstallMap, Modes, Pin};
+use super::packed::{self, Line, Packed};
 use super::{
     Content, DeploymentName, DesiredDigest, Entry, FleetName, HostPath, OverlayName, PackName, RecordDigest,
     SourceName, TreePath,
 };
 
-/// The version of the encoding; another one is refused, never guessed.
-pub const FORMAT: u32 = 1;
+/// The version of the encoding that is written.
+pub const FORMAT: u32 = 2;
+/// The version before, in which every entry named its commit: still read.
+const FORMER: u32 = 1;
 
 /// What is on one host, as of its last commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +141,8 @@ pub enum RecordError {
     Decode(#[source] postcard::Error),
 }
 
-const MAGIC: &[u8; 8] = b"pfrecord";
+/// How a record begins.
+pub(super) const MAGIC: &[u8; 8] = b"pfrecord";
 
 impl Record {
     /// The record of a deployment on which nothing was ever done.
@@ -155,14 +160,18 @@ impl Record {
         }
     }
 
-    /// Magic, format (u32 LE), BLAKE3 of the rest, postcard body.
+    /// The bytes of the record; equal records have equal ones. See [`packed`](super::packed).
     pub fn encode(&self) -> Vec<u8> {
-        frame(MAGIC, FORMAT, self)
+        packed::encode(self, self.entries.iter().map(|(path, recorded)| Line::of(path, recorded)))
     }
 
-    /// The inverse of [`Record::encode`]; never panics on damaged input.
+    /// The inverse of [`Record::encode`]; never panics on damaged input. Another format than this and the one
+    /// before is refused, never guessed.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        unframe(MAGIC, FORMAT, bytes)
+        match Packed::open(Cow::Borrowed(bytes)) {
+            Err(RecordError::Format(FORMER)) => unframe(MAGIC, FORMER, bytes),
+            packed => packed?.record(),
+        }
     }
 
     /// Digest of the encoding: what a plan is fenced on.
@@ -219,5 +228,22 @@ mod tests {
             assert!(Record::decode(&damaged).is_err(), "byte {at}");
             assert!(Record::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn the_format_before_is_still_read() {
+        let name = "x".parse().unwrap();
+        let mut record = Record::empty(name, "d".parse().unwrap(), HostPath::new("/r").unwrap());
+        let commit = Some(CommitId::new(&"a".repeat(40)).unwrap());
+        let entry = Some(Entry::of(super::super::Kind::Exec, b"x"));
+        let owner = "p".parse().unwrap();
+        record
+            .entries
+            .insert(TreePath::new("a/b").unwrap(), Recorded { owner, base: entry, written: None, commit });
+        assert_eq!(Record::decode(&frame(MAGIC, FORMER, &record)).unwrap(), record);
+        assert!(matches!(Record::decode(&frame(MAGIC, 3, &record)), Err(RecordError::Format(3))));
+        // What was written before may not be read as something else one day.
+        let digest = Content::of(&frame(MAGIC, FORMER, &record));
+        assert_eq!(digest.short(), "ead4076");
     }
 }
