@@ -44,6 +44,12 @@ pub fn marked(base: &[u8], ours: &[u8], theirs: &[u8], labels: Labels<'_>) -> Op
         return None;
     }
     let marker = marker_size(&sides);
+    // Of an empty result git2 makes a slice of a null pointer. All others have a line: what all three sides keep, what
+    // one adds, or a marker, since deletions that touch each other conflict.
+    if base == ours || base == theirs || ours == theirs {
+        let text = if base == ours { theirs } else { ours };
+        return Some(Marked { text: text.to_vec(), marker, places: Vec::new() });
+    }
     let plain = merged(sides, labels, marker, Style::TwoSides)?;
     let text = merged(sides, labels, marker, Style::WithBase)?;
     Some(Marked { text, marker, places: places(&plain, marker) })
@@ -120,6 +126,10 @@ mod tests {
         assert_eq!(marked(b"1\n2\n3\n", b"0\n2\n3\n", b"1\n2\n4\n", LABELS).unwrap().places, []);
         assert_eq!(marked(b"1\n2\n3\n", b"0\n2\n3\n", b"1\n2\n4\n", LABELS).unwrap().text, b"0\n2\n4\n");
         assert_eq!(marked(b"a\0", b"b\0", b"c\0", LABELS), None);
+        for [base, ours, theirs] in [["", "", ""], ["a\n", "", "a\n"], ["a\n", "a\n", ""], ["a\n", "", ""]] {
+            let marked = marked(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), LABELS).unwrap();
+            assert_eq!((marked.text, marked.places), (Vec::new(), Vec::new()));
+        }
     }
 
     #[test]
