@@ -267,6 +267,8 @@ pub(super) fn contested(patch: &Value, base: &Value, new: &Value) -> Vec<String>
     }
     let mut found = Vec::new();
     look(patch, Some(base), Some(new), "", &mut found);
+    // Keys in their order are not pointers in theirs: `/` is written `~1`.
+    found.sort();
     found
 }
 

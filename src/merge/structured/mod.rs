@@ -262,6 +262,9 @@ pub fn keys_of(format: Format, overlay: &str) -> Result<Vec<String>, StructuredE
     };
     let mut pointers = Vec::new();
     change::leaves(&value, "", &mut pointers);
+    // An overlay without a key names none, not the whole file.
+    pointers.retain(|pointer| !pointer.is_empty());
+    pointers.sort();
     Ok(pointers)
 }
 

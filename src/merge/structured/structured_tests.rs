@@ -199,8 +199,12 @@ fn what_cannot_be_merged_is_refused() {
             other => panic!("{text:?}: {other:?}"),
         }
     }
-    for (text, expected) in [("a = 1\nb = ", "line 2"), ("a = 1\na = 2", "line 2"), ("a = 1\n[a]", "line 2")]
-    {
+    for (text, expected) in [
+        ("a = 1\nb = ", "line 2"),
+        ("a = 1\na = 2", "line 2"),
+        ("a = 1\n[a]", "line 2"),
+        ("a = 1\r\nb = 1\r\r\n", "line 2, column 6"),
+    ] {
         let error = merge_keys(Format::Toml, text, "").unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
@@ -459,7 +463,9 @@ fn keys_between_two_versions() {
 fn the_keys_of_an_overlay() {
     for (format, text, expected) in [
         (Format::Json, "{\"b\": null, \"a\": {\"x/y\": [1], \"z\": {}}}", vec!["/a/x~1y", "/a/z", "/b"]),
-        (Format::Json, "{}", vec![""]),
+        (Format::Json, "{}", vec![]),
+        // Sorted as pointers.
+        (Format::Json, "{\"d?\": 1, \"d/e\": 1, \"d\": {}}", vec!["/d", "/d?", "/d~1e"]),
         (Format::Toml, "b = 1\n[a.c]\nd = 1\n", vec!["/a/c/d", "/b"]),
     ] {
         assert_eq!(keys_of(format, text).unwrap(), expected, "{text}");

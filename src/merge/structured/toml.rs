@@ -52,6 +52,12 @@ impl<'t> Document<'t> for Toml {
             _ => Ends::Mixed,
         };
         let text = text.replace("\r\n", "\n");
+        // There were two in a row, of which the parser would take the one that is left for a part of the line end.
+        if let Some(at) = text.find("\r\n") {
+            let (line, column) = place(&text, at);
+            let reason = "a carriage return that is no part of a line end".to_owned();
+            return Err(StructuredError::Invalid { text: which, format: Format::Toml, line, column, reason });
+        }
         let document = parsed(&text, which)?;
         let value = of_table(document.as_table(), 1, which)?;
         Ok(Self { which, mark, ends, text, document, value })
