@@ -87,6 +87,9 @@ impl Manifest {
             OverlayError::Syntax { line: 1, why: error.message().into() }
         })?;
         let before = Self::parse(text)?;
+        if *self == before {
+            return Ok(text.to_owned());
+        }
         for (key, old, new) in
             [("remove", &before.remove, &self.remove), ("verbatim", &before.verbatim, &self.verbatim)]
         {
@@ -146,7 +149,9 @@ mod tests {
             "# mine\npack = \"slack\"   # the bot\nremove = [\"a\"] # never wanted\nbase = {{ version = \"1.0.0\", tree = \"{old}\" }} # why\n"
         );
         let mut manifest = Manifest::parse(&text).unwrap();
-        assert_eq!(manifest.edited(&text).unwrap(), text);
+        for text in [&text, text.trim_end()] {
+            assert_eq!(manifest.edited(text).unwrap(), text);
+        }
         manifest.remove = vec![path("b"), path("c")];
         manifest.base = Some(Base { version: "1.1.0".into(), tree: TreeDigest::from_bytes([0x0f; 32]) });
         let edited = manifest.edited(&text).unwrap();
