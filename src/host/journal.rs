@@ -135,13 +135,20 @@ impl Journal {
         frame(JOURNAL_MAGIC, FORMAT, self)
     }
 
+    /// Decodes one; never panics on damaged bytes. Law: what decodes encodes to the same bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let journal: Self = unframe(JOURNAL_MAGIC, FORMAT, bytes)?;
+        as_written(journal.encode() == bytes)?;
+        Ok(journal)
+    }
+
     /// Reads the journal; `None` if no switch is under way.
     pub fn load(state: &Dir, at: &HostPath) -> Result<Option<Self>, HostError> {
         let Some(bytes) = state::read(state, name::JOURNAL).map_err(failed("read", ".packfleet/journal"))?
         else {
             return Ok(None);
         };
-        unframe(JOURNAL_MAGIC, FORMAT, &bytes).map(Some).map_err(|source| HostError::Damaged {
+        Self::decode(&bytes).map(Some).map_err(|source| HostError::Damaged {
             what: "the journal",
             root: at.clone(),
             source,
@@ -156,9 +163,10 @@ impl Manifest {
     }
 
     /// Decodes one; never panics on damaged bytes, and one whose steps name actions that it does not
-    /// have is damaged.
+    /// have is damaged. Law: what decodes encodes to the same bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let manifest: Self = unframe(MANIFEST_MAGIC, FORMAT, bytes)?;
+        as_written(manifest.encode() == bytes)?;
         if manifest.doings().len() == manifest.steps.len() {
             Ok(manifest)
         } else {
@@ -191,6 +199,11 @@ impl Manifest {
             Deed::MakeDirectory(path, inode) => Doing::MakeDirectory(path, *inode),
         })
     }
+}
+
+/// Numbers have more than one encoding that decodes; packfleet writes one of them.
+fn as_written(same: bool) -> Result<(), RecordError> {
+    if same { Ok(()) } else { Err(RecordError::Damaged("packfleet would write it otherwise")) }
 }
 
 /// A step with what it acts on.

@@ -207,7 +207,10 @@ pub fn unframe<T: serde::de::DeserializeOwned>(
     if blake3::hash(body).as_bytes() != sum {
         return Err(RecordError::Damaged("checksum"));
     }
-    postcard::from_bytes(body).map_err(RecordError::Decode)
+    match postcard::take_from_bytes(body).map_err(RecordError::Decode)? {
+        (value, []) => Ok(value),
+        _ => Err(RecordError::Damaged("there are bytes behind its end")),
+    }
 }
 
 #[cfg(test)]
@@ -228,6 +231,9 @@ mod tests {
             assert!(Record::decode(&damaged).is_err(), "byte {at}");
             assert!(Record::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+        // A checksum that holds is no excuse.
+        let longer = frame(MAGIC, FORMAT, &(&record, 0u8));
+        assert!(matches!(Record::decode(&longer), Err(RecordError::Damaged(_))));
     }
 
     #[test]
