@@ -52,7 +52,7 @@ fn repository() -> &'static Path {
 /// All Rust files of the repository's own directories, with paths relative to it, sorted.
 fn rust_files() -> Vec<SourceFile> {
     let mut found = Vec::new();
-    for directory in ["src", "tests", "examples", "benches"] {
+    for directory in ["src", "tests", "examples", "benches", "fuzz/targets"] {
         collect(&repository().join(directory), &mut found);
     }
     found.sort();

@@ -26,6 +26,8 @@ mod durable;
 mod edits;
 mod features;
 mod finish;
+#[doc(hidden)]
+pub mod fuzz;
 mod generations;
 mod glance;
 mod health;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-const TOP_LEVEL: [&str; 11] = [
+const TOP_LEVEL: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "src",
@@ -16,6 +16,7 @@ const TOP_LEVEL: [&str; 11] = [
     "overlays",
     "tests",
     "benches",
+    "fuzz",
     "README.md",
     "CHANGELOG.md",
     "LICENSE",
