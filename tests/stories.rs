@@ -158,6 +158,7 @@ macro_rules! stories {
 
 stories! {
     adopt
+    against
     checks
     capture
     conflict

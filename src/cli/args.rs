@@ -158,6 +158,7 @@ H the host's own, = adopted, ! restored.
 Examples:
   packfleet plan --diff prod
   packfleet plan --detailed-exitcode -o json > plan.json
+  packfleet plan --against origin/main
   packfleet plan -o text -o markdown=comment.md -o junit=plan.xml"))]
 pub struct Plan {
     /// Which deployments
@@ -178,6 +179,9 @@ pub struct Plan {
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
     #[arg(long)]
     pub locked: bool,
+    /// Show only what this change of the fleet repository causes: compared with where it and REV parted
+    #[arg(long, value_name = "REV")]
+    pub against: Option<String>,
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,

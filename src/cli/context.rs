@@ -70,6 +70,11 @@ impl Context {
         Ok(Arc::new(Workspace::load(&self.file, &self.cache)?))
     }
 
+    /// The fleet as it was where what is checked out and a commit parted.
+    pub fn load_merge_base(&self, rev: &str) -> Result<Arc<Workspace>, CliError> {
+        Ok(Arc::new(Workspace::load_merge_base(&self.file, &self.cache, rev)?))
+    }
+
     /// The deployments that selectors mean; all for none.
     pub fn select(
         &self,

@@ -160,6 +160,9 @@ impl CliError {
                 ErrorKind::InvalidData => "a fleet file is UTF-8 text".to_owned(),
                 _ => format!("make it readable, then {}", hints.command(&["validate"])),
             }),
+            Self::Load(LoadError::Snapshot(_)) => {
+                Some("name a branch, tag or commit that is there: in CI, fetch the whole history".to_owned())
+            }
             Self::Load(LoadError::Invalid { .. }) | Self::Overlays { .. } => None,
             Self::Load(LoadError::Lock { .. }) => {
                 Some(format!("take it from git as it was, or delete it and run {}", hints.command(&["lock"])))

@@ -5,6 +5,7 @@
 //! ```text
 //! fleet        name, file, commit, branch, dirty
 //! exit_code    what the command exits with
+//! against      rev, base, untouched, earlier, gone: what a plan was compared with (its plans have no id then); or null
 //! deployments  one object each:
 //!   deployment, root, selected, outcome, generation, committed, interrupted, plan (the id)
 //!   packs      pack, installed, wanted, commit, tree, notes (overlay, path, text: of its overlays)
@@ -29,6 +30,7 @@ use super::hint::Hints;
 use super::printer::shown;
 use super::report::words;
 use crate::desired::finding::Finding;
+use crate::engine::against::Against;
 use crate::engine::orphans::Orphan;
 use crate::engine::report::cause_word;
 use crate::engine::{Report, Survey, Workspace};
@@ -48,6 +50,7 @@ pub fn reports(
     orphans: &[Orphan],
     exit: Exit,
     hints: &Hints,
+    against: Option<&Against>,
 ) -> String {
     let at = workspace.commit.as_ref();
     let orphans: Vec<Value> = orphans
@@ -61,7 +64,16 @@ pub fn reports(
             })
         })
         .collect();
-    let deployments: Vec<Value> = reports.iter().map(|report| one(workspace, report, hints)).collect();
+    let deployments: Vec<Value> = reports
+        .iter()
+        .map(|report| {
+            let mut one = one(workspace, report, hints);
+            if against.is_some() {
+                one["plan"] = Value::Null;
+            }
+            one
+        })
+        .collect();
     text(&json!({
         "format": FORMAT,
         "kind": kind,
@@ -73,6 +85,13 @@ pub fn reports(
             "dirty": at.map(|at| at.dirty),
         },
         "exit_code": exit.code(),
+        "against": against.map(|against| json!({
+            "rev": against.rev,
+            "base": against.base.as_ref().map(|base| base.commit.as_str()),
+            "untouched": against.untouched,
+            "earlier": against.earlier,
+            "gone": against.gone,
+        })),
         "deployments": deployments,
         "orphans": orphans,
     }))

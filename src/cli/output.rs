@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::printer::Printer;
 use super::report::{github, junit, markdown};
 use super::{json, report};
+use crate::engine::against::Against;
 use crate::engine::orphans::Orphan;
 use crate::engine::workspace::LoadError;
 use crate::engine::{Report, Workspace};
@@ -33,6 +34,8 @@ pub struct Told<'a> {
     pub orphans: &'a [Orphan],
     /// What the command exits with.
     pub exit: Exit,
+    /// What a plan was compared with: only what is new since then is in it.
+    pub against: Option<&'a Against>,
 }
 
 /// Which command reports.
@@ -91,8 +94,8 @@ pub fn emit(
         let report = match sink.format {
             Format::Text => text(),
             Format::Json => {
-                let Told { kind, workspace, reports, orphans, exit } = told;
-                json::reports(kind.word(), workspace, reports, orphans, *exit, &context.hints)
+                let Told { kind, workspace, reports, orphans, exit, against } = told;
+                json::reports(kind.word(), workspace, reports, orphans, *exit, &context.hints, *against)
             }
             Format::Markdown => markdown::report(told, &context.hints, markdown::COMMENT),
             Format::Junit => junit::report(told, &context.hints)?,

@@ -9,12 +9,14 @@
 //! adopt      a root that was filled by hand: the version nearest to it becomes the base
 //! capture    what was edited on hosts ─► overlays in the fleet repository
 //! export     the same, or overlays    ─► a commit for the pack's repository
+//! against    what a change of the fleet repository causes: two fleets' plans for the same hosts
 //! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
 //! ```
 //!
 //! Nothing here decides what happens to a path (the planner does) or touches one (the host does).
 
 pub mod adopt;
+pub mod against;
 mod bases;
 pub mod capture;
 pub mod checks;
@@ -36,6 +38,7 @@ pub mod overlay;
 pub mod pass;
 mod pin;
 pub mod report;
+mod repository;
 pub mod resolve;
 pub mod rollback;
 mod sketch;

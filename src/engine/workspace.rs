@@ -1,7 +1,6 @@
 //! The fleet repository, read once: `fleet.toml`, its includes, the overlays, and open sources.
 //!
-//! Files are read beneath the fleet file's directory and never through a link. Sources are opened
-//! without being asked anything yet.
+//! Sources are opened without being asked anything yet.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,20 +8,20 @@ use std::io;
 use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use globset::GlobBuilder;
 
 use super::edited;
+use super::repository::{LOCK, Overlays, Repository};
 use crate::desired::compose;
 use crate::desired::fleet_file::{self, Context, FleetText};
 use crate::desired::lock::{Lock, LockError};
-use crate::desired::overlay::Overlay;
 use crate::desired::problem::Problems;
 use crate::desired::secrets::Rules;
 use crate::host::{Host, LocalHost};
 use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
-use crate::model::{Kind, OverlayName, SourceName, TreePath};
-use crate::source::checkout::{self, FleetCommit};
-use crate::source::{DirectorySource, GitSource, Memo, ObjectStore, PackSource};
+use crate::model::{OverlayName, SourceName, TreePath};
+use crate::source::checkout::FleetCommit;
+use crate::source::snapshot::Snapshot;
+use crate::source::{DirectorySource, GitSource, Memo, ObjectStore, PackSource, SourceError};
 
 /// A fleet, ready to be looked at.
 pub struct Workspace {
@@ -35,7 +34,7 @@ pub struct Workspace {
     /// Where mirrors and object stores lie.
     pub cache: Utf8PathBuf,
     /// Overlays by name; one that is damaged says why.
-    pub(crate) overlays: BTreeMap<OverlayName, Result<Overlay, String>>,
+    pub(crate) overlays: Overlays,
     /// `fleet.lock`, if there is one.
     pub lock: Option<Lock>,
     /// Sources by name.
@@ -44,6 +43,8 @@ pub struct Workspace {
     pub(crate) objects: ObjectStore,
     /// What renderings came to.
     pub(crate) sketches: Memo,
+    /// Where all of it is read.
+    repository: Repository,
     /// fleet.toml, and the files that it includes.
     pub(crate) texts: Vec<FleetText>,
     /// What is secret in a text: compiled when first asked for.
@@ -71,6 +72,9 @@ pub enum LoadError {
         #[source]
         source: LockError,
     },
+    /// The fleet repository cannot be read as a commit has it.
+    #[error(transparent)]
+    Snapshot(#[from] SourceError),
     /// What was read does not validate: every problem, with the texts that it lies in.
     #[error("{file} does not validate: {} problem(s)", problems.0.len())]
     Invalid {
@@ -83,23 +87,34 @@ pub enum LoadError {
     },
 }
 
-/// The lock's name, beside the fleet file.
-const LOCK: &str = "fleet.lock";
-
-/// Larger files are refused by the parser; no more than this is read.
-const MOST_TEXT: u64 = 10 * 1024 * 1024 + 1;
-
 impl Workspace {
-    /// Reads and validates. `cache` is where mirrors and object stores lie; nothing is fetched yet.
+    /// Reads and validates the working tree. `cache` is where mirrors and object stores lie; nothing is fetched yet.
     pub fn load(file: &Utf8Path, cache: &Utf8Path) -> Result<Self, LoadError> {
         let file = absolute(file)?;
         let directory = file.parent().unwrap_or(Utf8Path::new("/")).to_owned();
-        let mut texts = vec![FleetText { name: short(&file), text: read_text(&file)? }];
-        for include in includes(&directory, &texts[0].text)? {
-            let text = read_text(&directory.join(include.as_str()))?;
+        Self::read_from(Repository::Directory(directory), file, cache)
+    }
+
+    /// The same fleet as it was when what is checked out now, and `rev`, parted: the merge base. Plain directories
+    /// of sources are as they lie there now.
+    pub fn load_merge_base(file: &Utf8Path, cache: &Utf8Path, rev: &str) -> Result<Self, LoadError> {
+        let file = absolute(file)?;
+        let directory = file.parent().unwrap_or(Utf8Path::new("/")).to_owned();
+        let snapshot = Snapshot::merge_base(&directory, rev)?;
+        Self::read_from(Repository::Commit(directory, snapshot), file, cache)
+    }
+
+    fn read_from(repository: Repository, file: Utf8PathBuf, cache: &Utf8Path) -> Result<Self, LoadError> {
+        let mut texts = vec![FleetText { name: short(&file), text: repository.fleet_file(&file)? }];
+        for include in repository.includes(&texts[0].text)? {
+            let path = TreePath::new(&include).map_err(|error| {
+                let path = repository.directory().join(&include);
+                LoadError::Read { path, source: io::Error::other(error) }
+            })?;
+            let text = repository.text(&path)?;
             texts.push(FleetText { name: include, text });
         }
-        let overlays = read_overlays(&directory)?;
+        let overlays = repository.overlays()?;
         let known = overlays
             .iter()
             .map(|(name, overlay)| {
@@ -107,7 +122,7 @@ impl Workspace {
                 (name.to_string(), pack)
             })
             .collect();
-        let context = Context { directory, overlays: known };
+        let context = Context { directory: repository.directory().to_owned(), overlays: known };
         let fleet = match fleet_file::parse(&texts, &context) {
             Ok(fleet) => fleet,
             Err(problems) => return Err(LoadError::Invalid { file, texts, problems }),
@@ -123,10 +138,10 @@ impl Workspace {
                 (name.clone(), source)
             })
             .collect();
-        let commit = checkout::head(&context.directory);
+        let commit = repository.commit();
         let objects = ObjectStore::open(&cache.join("objects"));
         let sketches = Memo::open(&cache.join("sketches"));
-        let lock = read_lock(&context.directory)?;
+        let lock = repository.lock()?;
         let cache = cache.to_owned();
         Ok(Self {
             fleet,
@@ -138,6 +153,7 @@ impl Workspace {
             sources,
             objects,
             sketches,
+            repository,
             texts,
             secrets: OnceLock::new(),
         })
@@ -171,29 +187,12 @@ impl Workspace {
 
     /// The text of a file of the fleet repository, reached through no link.
     pub(crate) fn read(&self, path: &TreePath) -> Result<String, LoadError> {
-        let mut full = self.fleet.directory.clone();
-        for component in path.components() {
-            full.push(component);
-            if fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
-                let source = io::Error::other("it is reached through a link");
-                return Err(LoadError::Read { path: full, source });
-            }
-        }
-        read_text(&full)
+        self.repository.text(path)
     }
 
     /// All files of an overlay's directory, as they lie there; `None` if there is none.
     pub(crate) fn overlay_files(&self, name: &OverlayName) -> Result<Option<compose::Files>, String> {
-        let directory = self.fleet.directory.join("overlays").join(name.as_str());
-        match fs::symlink_metadata(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("cannot read {directory}: {error}")),
-            Ok(kind) if !kind.is_dir() => return Err(format!("{directory} is no directory")),
-            Ok(_) => {}
-        }
-        let mut files = BTreeMap::new();
-        read_tree(&directory, None, &mut files)?;
-        Ok(Some(files))
+        self.repository.overlay_files(name)
     }
 
     /// The host of a deployment. Nothing happens to it yet.
@@ -204,127 +203,10 @@ impl Workspace {
     }
 }
 
-fn read_lock(directory: &Utf8Path) -> Result<Option<Lock>, LoadError> {
-    let path = directory.join(LOCK);
-    let text = match read_text(&path) {
-        Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
-    };
-    Lock::parse(&text).map(Some).map_err(|source| LoadError::Lock { path, source })
-}
-
 fn short(file: &Utf8Path) -> String {
     file.file_name().unwrap_or("fleet.toml").to_owned()
 }
 
 fn absolute(file: &Utf8Path) -> Result<Utf8PathBuf, LoadError> {
     camino::absolute_utf8(file).map_err(|source| LoadError::Read { path: file.to_owned(), source })
-}
-
-fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
-    use io::Read;
-    let failed = |source| LoadError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    file.take(MOST_TEXT).read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
-}
-
-/// Files beneath the directory that match a pattern, sorted; links are not followed. A pattern that
-/// matches nothing is not an error: `fleet.d/*.toml` may be empty.
-fn includes(directory: &Utf8Path, text: &str) -> Result<Vec<String>, LoadError> {
-    let mut found = Vec::new();
-    for include in fleet_file::includes(text) {
-        // The validator reports a pattern that does not compile or leaves the directory.
-        let Ok(glob) = GlobBuilder::new(&include.pattern).literal_separator(true).build() else { continue };
-        let glob = glob.compile_matcher();
-        let mut any = false;
-        let depth = include.pattern.split('/').count();
-        let walk = ignore::WalkBuilder::new(directory).standard_filters(false).max_depth(Some(depth)).build();
-        for entry in walk.flatten() {
-            let Some(path) = Utf8Path::from_path(entry.path()) else { continue };
-            let Ok(relative) = path.strip_prefix(directory) else { continue };
-            if !glob.is_match(relative) {
-                continue;
-            }
-            let kind = entry.file_type();
-            if kind.is_some_and(|kind| kind.is_symlink()) {
-                let source = io::Error::other("an included file may not be a link");
-                return Err(LoadError::Read { path: path.to_owned(), source });
-            }
-            if kind.is_some_and(|kind| kind.is_file()) {
-                found.push(relative.as_str().to_owned());
-                any = true;
-            }
-        }
-        // A name is meant, where a pattern may match nothing.
-        if !any && !include.pattern.contains(['*', '?', '[', '{']) {
-            let source = io::Error::new(io::ErrorKind::NotFound, "fleet.include names it");
-            return Err(LoadError::Read { path: directory.join(&include.pattern), source });
-        }
-    }
-    found.sort();
-    found.dedup();
-    Ok(found)
-}
-
-/// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.
-fn read_overlays(directory: &Utf8Path) -> Result<BTreeMap<OverlayName, Result<Overlay, String>>, LoadError> {
-    let mut overlays = BTreeMap::new();
-    let top = directory.join("overlays");
-    let failed = |source| LoadError::Read { path: top.clone(), source };
-    let listing = match fs::symlink_metadata(&top) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(overlays),
-        Err(error) => return Err(failed(error)),
-        Ok(kind) if !kind.is_dir() => return Ok(overlays),
-        Ok(_) => fs::read_dir(&top).map_err(failed)?,
-    };
-    for entry in listing {
-        let entry = entry.map_err(failed)?;
-        let file_name = entry.file_name();
-        let Some(name) = file_name.to_str().and_then(|name| OverlayName::new(name).ok()) else { continue };
-        if !entry.file_type().map_err(failed)?.is_dir() {
-            continue;
-        }
-        let mut files = BTreeMap::new();
-        let read = read_tree(&top.join(name.as_str()), None, &mut files);
-        let overlay = read.and_then(|()| Overlay::new(name.clone(), files).map_err(|e| e.to_string()));
-        overlays.insert(name, overlay);
-    }
-    Ok(overlays)
-}
-
-/// All files and links below a directory, by their path in the overlay.
-pub(super) fn read_tree(
-    directory: &Utf8Path,
-    below: Option<&TreePath>,
-    files: &mut BTreeMap<TreePath, (Kind, Vec<u8>)>,
-) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt;
-    let failed = |error: io::Error| format!("cannot read {directory}: {error}");
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let name = name.to_str().ok_or_else(|| format!("{name:?} is not UTF-8"))?;
-        let one = TreePath::new(name).map_err(|error| error.to_string())?;
-        let path = match below {
-            None => one,
-            Some(below) => below.join(&one).map_err(|error| error.to_string())?,
-        };
-        let full = directory.join(name);
-        let meta = fs::symlink_metadata(&full).map_err(failed)?;
-        if meta.is_dir() {
-            read_tree(&full, Some(&path), files)?;
-        } else if meta.is_symlink() {
-            let text = fs::read_link(&full).map_err(failed)?;
-            let text = text.to_str().ok_or_else(|| format!("the link text of {path} is not UTF-8"))?;
-            files.insert(path, (Kind::Link, text.as_bytes().to_vec()));
-        } else if meta.is_file() {
-            let kind = Kind::regular(meta.permissions().mode() & 0o100 != 0);
-            files.insert(path, (kind, fs::read(&full).map_err(failed)?));
-        } else {
-            return Err(format!("{path} is neither file, directory nor link"));
-        }
-    }
-    Ok(())
 }

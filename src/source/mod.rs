@@ -19,6 +19,7 @@ mod origin;
 pub mod publish;
 mod rules;
 pub mod signature;
+pub mod snapshot;
 
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;

@@ -10,7 +10,7 @@ use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::lines::Length;
-use crate::cli::report::plan::{Diffs, Show, plan, sum, would_commit};
+use crate::cli::report::plan::{Diffs, Ids, Show, plan, sum, would_commit};
 
 use crate::engine::{Options, Recover, Report, fleet};
 use crate::host::Trust;
@@ -40,10 +40,9 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     if goes > 0 {
         if args.outputs.prints(Format::Text) {
             let length = if context.verbose { Length::Whole } else { Length::Short };
-            let show = Show { length, diffs: Diffs::Hidden };
+            let show = Show { length, diffs: Diffs::Hidden, ids: Ids::Shown };
             let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
-            let sum: String =
-                sum.lines().filter(|l| !l.starts_with("next: ")).map(|l| format!("{l}\n")).collect();
+            let sum = report::without_next(&sum);
             printer.data(&format!("{}\n{sum}\n", plan(&workspace, &reports, &context.hints, show)));
         }
         if !args.yes {
@@ -55,7 +54,14 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         reports = applied?;
     }
     let exit = of_reports(&reports, Counts::Nothing);
-    let told = Told { kind: Kind::Apply, workspace: &workspace, reports: &reports, orphans: &[], exit };
+    let told = Told {
+        kind: Kind::Apply,
+        workspace: &workspace,
+        reports: &reports,
+        orphans: &[],
+        exit,
+        against: None,
+    };
     output::emit(&args.outputs, &told, context, printer, || {
         report::apply::apply(&workspace, &reports, &context.hints)
     })?;

@@ -10,8 +10,9 @@ use crate::cli::printer::{Printer, shown};
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::lines::Length;
-use crate::cli::report::plan::{Diffs, Show, plan, sum};
+use crate::cli::report::plan::{Diffs, Ids, Show, plan, sum};
 use crate::cli::report::words::count;
+use crate::engine::against::{self, Against};
 use crate::engine::{Options, Recover, Report, Unmanaged, fleet};
 use crate::host::Trust;
 
@@ -29,24 +30,63 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     let progress = Progress::begin(context.shows_progress, selected.len());
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
-    let reports = reports?;
+    let mut reports = reports?;
+    let against = match &args.against {
+        Some(rev) => Some(compared(rev, &mut reports, args, context, &options)?),
+        None => None,
+    };
     let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };
     let exit = of_reports(&reports, counts);
     let orphans = context.orphans(&workspace, &args.selectors);
-    let told = Told { kind: Kind::Plan, workspace: &workspace, reports: &reports, orphans: &orphans, exit };
+    let told = Told {
+        kind: Kind::Plan,
+        workspace: &workspace,
+        reports: &reports,
+        orphans: &orphans,
+        exit,
+        against: against.as_ref(),
+    };
     output::emit(&args.outputs, &told, context, printer, || {
         let show = Show {
             length: if context.verbose { Length::Whole } else { Length::Short },
             diffs: if args.diff { Diffs::Shown } else { Diffs::Hidden },
+            ids: if against.is_some() { Ids::Hidden } else { Ids::Shown },
         };
         let mut text = plan(&workspace, &reports, &context.hints, show);
         text.push_str(&report::orphans::text(&orphans, &context.hints));
         if args.unmanaged {
             text.push_str(&unmanaged(&reports));
         }
-        text + "\n" + &sum(&workspace, &reports, &context.hints, &args.selectors)
+        let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
+        match &against {
+            Some(against) => {
+                text + "\n" + report::without_next(&sum).as_str() + &report::against::text(against)
+            }
+            None => text + "\n" + &sum,
+        }
     })?;
     Ok(exit)
+}
+
+/// Leaves in the reports what the change since the merge base with `rev` causes.
+fn compared(
+    rev: &str,
+    reports: &mut [Report],
+    args: &Plan,
+    context: &Context,
+    options: &Options,
+) -> Result<Against, CliError> {
+    let before = context.load_merge_base(rev)?;
+    // A selector may mean nothing there yet.
+    let selected = match context.select(&before, &args.selectors) {
+        Err(CliError::Select(_)) => Default::default(),
+        selected => selected?,
+    };
+    let progress = Progress::begin(context.shows_progress, selected.len());
+    let earlier = fleet::survey(&before, &selected, options, progress.told()).map_err(CliError::Runtime);
+    progress.end();
+    let against = against::compare(reports, &earlier?);
+    Ok(Against { rev: rev.to_owned(), base: before.commit.clone(), ..against })
 }
 
 /// What lies in the packs' directories and is nobody's.

@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_report};
 use crate::cli::printer::{Printer, painted};
 use crate::cli::report::lines::Length;
-use crate::cli::report::plan::{Diffs, Show, body};
+use crate::cli::report::plan::{Diffs, Ids, Show, body};
 use crate::cli::report::words::{self, Tally, count};
 use crate::engine::{Outcome, Recover, Report, Workspace, decide, rollback};
 use crate::model::fleet::Deployment;
@@ -64,8 +64,11 @@ fn show(
         Purpose::Rollback { to } => to,
         _ => 0,
     };
-    let show =
-        Show { length: if context.verbose { Length::Whole } else { Length::Short }, diffs: Diffs::Hidden };
+    let show = Show {
+        length: if context.verbose { Length::Whole } else { Length::Short },
+        diffs: Diffs::Hidden,
+        ids: Ids::Shown,
+    };
     printer.data(&format!(
         "{}  back to generation {to}: generation {} → {}\n{}",
         deployment.name,

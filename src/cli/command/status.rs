@@ -24,7 +24,14 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
     let exit = if args.exit_code || worst == Exit::Failed { worst } else { Exit::Done };
     let rows = if args.quiet { Rows::Unsettled } else { Rows::All };
     let orphans = context.orphans(&workspace, &args.selectors);
-    let told = Told { kind: Kind::Status, workspace: &workspace, reports: &reports, orphans: &orphans, exit };
+    let told = Told {
+        kind: Kind::Status,
+        workspace: &workspace,
+        reports: &reports,
+        orphans: &orphans,
+        exit,
+        against: None,
+    };
     output::emit(&args.outputs, &told, context, printer, || {
         let table = status(&workspace, &reports, &context.hints, rows, context.width);
         table + &report::orphans::text(&orphans, &context.hints)

@@ -5,7 +5,7 @@
 //! fence in them: they make no heading, no link and no mention.
 
 use super::diffs;
-use super::plan::{Block, Blocks, Diffs, Show, blocks};
+use super::plan::{Block, Blocks, Diffs, Ids, Show, blocks};
 use super::ranges::compress;
 use super::words::{self, Tally, count};
 use super::{bytes, plain};
@@ -21,11 +21,14 @@ pub const SUMMARY: usize = 1_000_000;
 
 /// The report, of at most `most` characters.
 pub fn report(told: &Told<'_>, hints: &Hints, most: usize) -> String {
-    let show = Show { length: Length::Whole, diffs: Diffs::Hidden };
+    let show = Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown };
     let blocks = blocks(told.workspace, told.reports, hints, show);
     let mut out = format!("<!-- packfleet {} {} -->\n", told.kind.word(), told.workspace.fleet.name);
     out.push_str(&format!("### packfleet {}: {}\n\n", told.kind.word(), verdict(told)));
     out.push_str(&origin(told));
+    for sentence in told.against.iter().flat_map(|against| super::against::sentences(against)) {
+        out.push_str(&format!("\n{}\n", html(&sentence)));
+    }
     let rows = rows(told.workspace, &blocks);
     let mut pieces: Vec<String> = Vec::new();
     if !rows.is_empty() {

@@ -3,6 +3,7 @@
 //! Nothing is decided here. Texts that come from packs, hosts or git are made safe where they enter a line.
 
 pub mod adopt;
+pub mod against;
 pub mod apply;
 pub mod bytes;
 pub mod diffs;
@@ -24,4 +25,9 @@ pub mod words;
 /// A text without its colours.
 pub fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
+}
+
+/// A sum without the command that would come next.
+pub fn without_next(sum: &str) -> String {
+    sum.lines().filter(|line| !line.starts_with("next: ")).map(|line| format!("{line}\n")).collect()
 }

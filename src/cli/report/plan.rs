@@ -27,6 +27,17 @@ pub struct Show {
     pub length: Length,
     /// Whether the lines that change are shown.
     pub diffs: Diffs,
+    /// Whether what is shown are whole plans, which have ids.
+    pub ids: Ids,
+}
+
+/// Whether the ids of plans are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// They are.
+    Shown,
+    /// What is shown is a part of a plan, which has none.
+    Hidden,
 }
 
 /// Whether the lines that change are shown.
@@ -44,7 +55,7 @@ pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show
     let mut out = header(workspace, reports);
     for block in &blocks {
         out.push('\n');
-        out.push_str(&head(workspace, &block.reports));
+        out.push_str(&head(workspace, &block.reports, show.ids));
         out.push_str(&block.body);
     }
     if !in_sync.is_empty() {
@@ -199,7 +210,7 @@ fn order(workspace: &Workspace, goes: &[&Report]) -> Vec<String> {
 }
 
 /// `dev  plan 7f3a9c1, generation 0 → 1`, or for a group its names and number.
-fn head(workspace: &Workspace, group: &[&Report]) -> String {
+fn head(workspace: &Workspace, group: &[&Report], ids: Ids) -> String {
     let name = paint::name(&compress(group.iter().map(|report| report.deployment.as_str())));
     let report = group[0];
     let (word, style) = words::outcome(report.outcome);
@@ -216,7 +227,7 @@ fn head(workspace: &Workspace, group: &[&Report]) -> String {
         parts.push("to be removed, edits kept".to_owned());
     }
     match (&report.survey, group) {
-        (Some(survey), [_]) if survey.plan.commits => {
+        (Some(survey), [_]) if survey.plan.commits && ids == Ids::Shown => {
             let from = survey.plan.generation;
             parts.push(paint::faint(&format!(
                 "plan {}, generation {from} → {}",

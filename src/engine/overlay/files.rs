@@ -14,7 +14,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::Failure;
 use crate::desired::overlay::{MANIFEST, Overlay};
 use crate::desired::rebase::Changes;
-use crate::engine::workspace::{Workspace, read_tree};
+use crate::engine::repository::read_tree;
+use crate::engine::workspace::Workspace;
 use crate::model::{Kind, OverlayName, TreePath};
 
 /// All files of an overlay's directory.

@@ -1,0 +1,288 @@
+//! The fleet repository's files: as they lie in the working tree, or as a commit has them.
+//!
+//! Files are read beneath the fleet file's directory and never through a link.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use globset::GlobBuilder;
+
+use super::workspace::LoadError;
+use crate::desired::compose;
+use crate::desired::fleet_file;
+use crate::desired::lock::Lock;
+use crate::desired::overlay::Overlay;
+use crate::model::{Kind, OverlayName, TreePath};
+use crate::source::checkout::{self, FleetCommit};
+use crate::source::snapshot::Snapshot;
+
+/// The lock's name, beside the fleet file.
+pub(crate) const LOCK: &str = "fleet.lock";
+const OVERLAYS: &str = "overlays";
+/// Larger files are refused by the parser; no more than this is read.
+const MOST_TEXT: u64 = 10 * 1024 * 1024 + 1;
+
+/// Overlays by name; one that is damaged says why.
+pub(crate) type Overlays = BTreeMap<OverlayName, Result<Overlay, String>>;
+
+/// Where the files are read.
+#[derive(Debug, Clone)]
+pub(crate) enum Repository {
+    /// The working tree: the fleet file's directory, absolute.
+    Directory(Utf8PathBuf),
+    /// A commit of it.
+    Commit(Utf8PathBuf, Snapshot),
+}
+
+impl Repository {
+    /// The fleet file's directory, against which relative paths in it are meant.
+    pub(crate) fn directory(&self) -> &Utf8Path {
+        match self {
+            Self::Directory(directory) | Self::Commit(directory, _) => directory,
+        }
+    }
+
+    /// The commit: that which is checked out around the directory, if it lies in a git repository, or that which
+    /// is read.
+    pub(crate) fn commit(&self) -> Option<FleetCommit> {
+        match self {
+            Self::Directory(directory) => checkout::head(directory),
+            Self::Commit(_, snapshot) => snapshot.commit(),
+        }
+    }
+
+    /// The text of the fleet file itself, which may be reached through links: a person named it.
+    pub(crate) fn fleet_file(&self, file: &Utf8Path) -> Result<String, LoadError> {
+        match self {
+            Self::Directory(_) => read_text(file),
+            Self::Commit(..) => self.named(file.file_name().unwrap_or_default()),
+        }
+    }
+
+    /// The text of a file, reached through no link.
+    pub(crate) fn text(&self, path: &TreePath) -> Result<String, LoadError> {
+        match self {
+            Self::Directory(directory) => {
+                let mut full = directory.clone();
+                for component in path.components() {
+                    full.push(component);
+                    if fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
+                        let source = io::Error::other("it is reached through a link");
+                        return Err(LoadError::Read { path: full, source });
+                    }
+                }
+                read_text(&full)
+            }
+            Self::Commit(directory, snapshot) => {
+                let failed = |source| LoadError::Read { path: directory.join(path.as_str()), source };
+                match snapshot.read(path).map_err(|error| failed(io::Error::other(error)))? {
+                    None => Err(failed(io::ErrorKind::NotFound.into())),
+                    Some((Kind::Link, _)) => Err(failed(io::Error::other("it is reached through a link"))),
+                    Some((_, bytes)) => String::from_utf8(bytes)
+                        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error))),
+                }
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<String, LoadError> {
+        match TreePath::new(name) {
+            Ok(path) => self.text(&path),
+            Err(error) => {
+                Err(LoadError::Read { path: self.directory().join(name), source: io::Error::other(error) })
+            }
+        }
+    }
+
+    /// `fleet.lock`, if there is one.
+    pub(crate) fn lock(&self) -> Result<Option<Lock>, LoadError> {
+        let path = self.directory().join(LOCK);
+        let text = match self {
+            Self::Directory(_) => read_text(&path),
+            Self::Commit(..) => self.named(LOCK),
+        };
+        let text = match text {
+            Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            text => text?,
+        };
+        Lock::parse(&text).map(Some).map_err(|source| LoadError::Lock { path, source })
+    }
+
+    /// Files that the patterns of a fleet file's `include` match, sorted. A pattern that matches nothing is not
+    /// an error (`fleet.d/*.toml` may be empty), a name is.
+    pub(crate) fn includes(&self, text: &str) -> Result<Vec<String>, LoadError> {
+        let mut found = Vec::new();
+        for include in fleet_file::includes(text) {
+            // The validator reports a pattern that does not compile or leaves the directory.
+            let Ok(glob) = GlobBuilder::new(&include.pattern).literal_separator(true).build() else {
+                continue;
+            };
+            let glob = glob.compile_matcher();
+            let depth = include.pattern.split('/').count();
+            let mut any = false;
+            for (path, kind) in self.files_to(depth).filter(|(path, _)| glob.is_match(path)) {
+                if kind == Kind::Link {
+                    let source = io::Error::other("an included file may not be a link");
+                    return Err(LoadError::Read { path: self.directory().join(path), source });
+                }
+                found.push(path.into_string());
+                any = true;
+            }
+            if !any && !include.pattern.contains(['*', '?', '[', '{']) {
+                let source = io::Error::new(io::ErrorKind::NotFound, "fleet.include names it");
+                return Err(LoadError::Read { path: self.directory().join(&include.pattern), source });
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Files and links at most so many components deep; links are not followed.
+    fn files_to(&self, depth: usize) -> Box<dyn Iterator<Item = (Utf8PathBuf, Kind)> + '_> {
+        match self {
+            Self::Directory(directory) => {
+                let walk = ignore::WalkBuilder::new(directory)
+                    .standard_filters(false)
+                    .max_depth(Some(depth))
+                    .build();
+                Box::new(walk.flatten().filter_map(move |entry| {
+                    let path = Utf8Path::from_path(entry.path())?.strip_prefix(directory).ok()?.to_owned();
+                    let kind = entry.file_type()?;
+                    if kind.is_symlink() {
+                        Some((path, Kind::Link))
+                    } else {
+                        kind.is_file().then_some((path, Kind::File))
+                    }
+                }))
+            }
+            Self::Commit(_, snapshot) => Box::new(
+                snapshot
+                    .paths()
+                    .filter(move |(path, _)| path.components().count() <= depth)
+                    .map(|(path, kind)| (Utf8PathBuf::from(path.as_str()), kind)),
+            ),
+        }
+    }
+
+    /// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.
+    pub(crate) fn overlays(&self) -> Result<Overlays, LoadError> {
+        let names: Vec<OverlayName> = match self {
+            Self::Directory(directory) => directories(&directory.join(OVERLAYS))?,
+            Self::Commit(_, snapshot) => {
+                let inside = snapshot.paths().filter_map(|(path, _)| {
+                    let mut components = path.as_str().splitn(3, '/');
+                    let name = (components.next() == Some(OVERLAYS)).then(|| components.next())??;
+                    components.next().and_then(|_| OverlayName::new(name).ok())
+                });
+                inside.collect()
+            }
+        };
+        let mut overlays = BTreeMap::new();
+        for name in names {
+            if !overlays.contains_key(&name) {
+                let files = self.overlay_files(&name).map(Option::unwrap_or_default);
+                let overlay =
+                    files.and_then(|files| Overlay::new(name.clone(), files).map_err(|e| e.to_string()));
+                overlays.insert(name, overlay);
+            }
+        }
+        Ok(overlays)
+    }
+
+    /// All files of an overlay's directory; `None` if there is none.
+    pub(crate) fn overlay_files(&self, name: &OverlayName) -> Result<Option<compose::Files>, String> {
+        let mut files = BTreeMap::new();
+        match self {
+            Self::Directory(directory) => {
+                let directory = directory.join(OVERLAYS).join(name.as_str());
+                match fs::symlink_metadata(&directory) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(format!("cannot read {directory}: {error}")),
+                    Ok(kind) if !kind.is_dir() => return Err(format!("{directory} is no directory")),
+                    Ok(_) => read_tree(&directory, None, &mut files)?,
+                }
+            }
+            Self::Commit(_, snapshot) => {
+                let top = format!("{OVERLAYS}/{name}/");
+                for (path, _) in snapshot.paths() {
+                    let Some(inner) = path.as_str().strip_prefix(&top) else { continue };
+                    let inner = TreePath::new(inner).map_err(|error| error.to_string())?;
+                    let read = snapshot.read(path).map_err(|error| error.to_string())?;
+                    files.extend(read.map(|file| (inner, file)));
+                }
+                if files.is_empty() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(files))
+    }
+}
+
+fn directories(top: &Utf8Path) -> Result<Vec<OverlayName>, LoadError> {
+    let failed = |source| LoadError::Read { path: top.to_owned(), source };
+    let listing = match fs::symlink_metadata(top) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+        Ok(kind) if !kind.is_dir() => return Ok(Vec::new()),
+        Ok(_) => fs::read_dir(top).map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_str().and_then(|name| OverlayName::new(name).ok());
+        if entry.file_type().map_err(failed)?.is_dir() {
+            names.extend(name);
+        }
+    }
+    Ok(names)
+}
+
+fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
+    use io::Read;
+    let failed = |source| LoadError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(MOST_TEXT).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// All files and links below a directory, by their path in the overlay.
+pub(super) fn read_tree(
+    directory: &Utf8Path,
+    below: Option<&TreePath>,
+    files: &mut BTreeMap<TreePath, (Kind, Vec<u8>)>,
+) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |error: io::Error| format!("cannot read {directory}: {error}");
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or_else(|| format!("{name:?} is not UTF-8"))?;
+        let one = TreePath::new(name).map_err(|error| error.to_string())?;
+        let path = match below {
+            None => one,
+            Some(below) => below.join(&one).map_err(|error| error.to_string())?,
+        };
+        let full = directory.join(name);
+        let meta = fs::symlink_metadata(&full).map_err(failed)?;
+        if meta.is_dir() {
+            read_tree(&full, Some(&path), files)?;
+        } else if meta.is_symlink() {
+            let text = fs::read_link(&full).map_err(failed)?;
+            let text = text.to_str().ok_or_else(|| format!("the link text of {path} is not UTF-8"))?;
+            files.insert(path, (Kind::Link, text.as_bytes().to_vec()));
+        } else if meta.is_file() {
+            let kind = Kind::regular(meta.permissions().mode() & 0o100 != 0);
+            files.insert(path, (kind, fs::read(&full).map_err(failed)?));
+        } else {
+            return Err(format!("{path} is neither file, directory nor link"));
+        }
+    }
+    Ok(())
+}

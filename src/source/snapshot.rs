@@ -1,0 +1,103 @@
+//! The fleet repository as a commit has it: read from git's objects, nothing is checked out.
+//!
+//! Paths are relative to the directory of the fleet file. Blobs are read as they are: no line end is changed.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use git2::{ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
+
+use super::SourceError;
+use super::checkout::FleetCommit;
+use crate::model::pack::CommitId;
+use crate::model::{Kind, TreePath};
+
+/// One commit's files below a directory.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    git: Utf8PathBuf,
+    commit: Oid,
+    /// What each file is, and its blob; submodules are left out, as they are no files.
+    files: BTreeMap<TreePath, (Kind, Oid)>,
+}
+
+impl Snapshot {
+    /// The files as the last commit has them that both the checkout around `directory` and `rev` come from: what
+    /// a change that goes from there to here started with.
+    pub fn merge_base(directory: &Utf8Path, rev: &str) -> Result<Self, SourceError> {
+        super::libgit2::settle();
+        let unknown = |what: String| SourceError::Unknown(what);
+        let repository = Repository::discover(directory)
+            .map_err(|_| unknown(format!("{directory} lies in no git repository")))?;
+        let read = |what: &str| {
+            let what = what.to_owned();
+            move |source| SourceError::Read { what, source }
+        };
+        let head = repository.head().and_then(|head| head.peel_to_commit()).map_err(read("HEAD"))?;
+        let other = repository
+            .revparse_single(rev)
+            .and_then(|object| object.peel_to_commit())
+            .map_err(|_| unknown(format!("{rev:?} is no commit, branch or tag of the fleet repository")))?;
+        let base = repository
+            .merge_base(head.id(), other.id())
+            .map_err(|_| unknown(format!("HEAD and {rev} have no commit in common")))?;
+        let commit = repository.find_commit(base).map_err(read("the merge base"))?;
+        let mut tree = commit.tree().map_err(read("the merge base"))?;
+        let top = repository.workdir().and_then(Utf8Path::from_path).map(Utf8Path::canonicalize_utf8);
+        let here = directory.canonicalize_utf8().ok();
+        let below = top
+            .and_then(Result::ok)
+            .zip(here)
+            .and_then(|(top, here)| here.strip_prefix(top).ok().map(Utf8Path::to_owned))
+            .ok_or_else(|| unknown(format!("{directory} lies in no working tree of git")))?;
+        let mut files = BTreeMap::new();
+        if !below.as_str().is_empty() {
+            match tree.get_path(below.as_std_path()).and_then(|entry| repository.find_tree(entry.id())) {
+                Ok(found) => tree = found,
+                // The directory is new: the change started with nothing.
+                Err(_) => return Ok(Self { git: path_of(&repository)?, commit: base, files }),
+            }
+        }
+        let walked = tree.walk(TreeWalkMode::PreOrder, |parent, entry| {
+            let kind = match entry.filemode() {
+                0o120_000 => Kind::Link,
+                mode => Kind::regular(mode & 0o100 != 0),
+            };
+            if entry.kind() == Some(ObjectType::Blob)
+                && let Ok(name) = entry.name()
+                && let Ok(path) = TreePath::new(&format!("{parent}{name}"))
+            {
+                files.insert(path, (kind, entry.id()));
+            }
+            TreeWalkResult::Ok
+        });
+        walked.map_err(read("the merge base"))?;
+        Ok(Self { git: path_of(&repository)?, commit: base, files })
+    }
+
+    /// The commit, as a report names it.
+    pub fn commit(&self) -> Option<FleetCommit> {
+        let commit = CommitId::new(&self.commit.to_string()).ok()?;
+        Some(FleetCommit { commit, branch: None, dirty: false })
+    }
+
+    /// All paths, with what each is.
+    pub fn paths(&self) -> impl Iterator<Item = (&TreePath, Kind)> {
+        self.files.iter().map(|(path, (kind, _))| (path, *kind))
+    }
+
+    /// A file's bytes, or a link's text; `None` if it is not there.
+    pub fn read(&self, path: &TreePath) -> Result<Option<(Kind, Vec<u8>)>, SourceError> {
+        let Some((kind, blob)) = self.files.get(path) else { return Ok(None) };
+        let failed = |source| SourceError::Read { what: format!("{path} at {}", self.commit), source };
+        let repository = Repository::open(&self.git).map_err(failed)?;
+        let blob = repository.find_blob(*blob).map_err(failed)?;
+        Ok(Some((*kind, blob.content().to_vec())))
+    }
+}
+
+fn path_of(repository: &Repository) -> Result<Utf8PathBuf, SourceError> {
+    Utf8Path::from_path(repository.path())
+        .map(Utf8Path::to_owned)
+        .ok_or_else(|| SourceError::Unknown("the fleet repository's path is not UTF-8".to_owned()))
+}
