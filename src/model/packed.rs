@@ -188,7 +188,9 @@ impl<'a> Packed<'a> {
         if sum(&bytes[head.end..]) != bytes[PREFIX - 32..PREFIX] {
             return Err(RecordError::Damaged("checksum of the entries"));
         }
-        let head: Head = postcard::from_bytes(&bytes[head]).map_err(RecordError::Decode)?;
+        let (head, []) = postcard::take_from_bytes::<Head>(&bytes[head]).map_err(RecordError::Decode)? else {
+            return Err(RecordError::Damaged("there are bytes behind the end of its head"));
+        };
         let packed = Self { bytes, head, runs, rows, names };
         if packed.is_sound() { Ok(packed) } else { Err(RecordError::Damaged("an entry")) }
     }

@@ -232,8 +232,11 @@ mod tests {
             assert!(Record::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
         // A checksum that holds is no excuse.
-        let longer = frame(MAGIC, FORMAT, &(&record, 0u8));
-        assert!(matches!(Record::decode(&longer), Err(RecordError::Damaged(_))));
+        let longer = frame(MAGIC, FORMER, &(&record, 0u8));
+        assert!(matches!(
+            Record::decode(&longer),
+            Err(RecordError::Damaged("there are bytes behind its end"))
+        ));
     }
 
     #[test]

@@ -1,26 +1,33 @@
 //! Records: what decodes is encoded again to the same, whatever the bytes and their checksum say.
 
+use std::borrow::Cow;
+
 use packfleet::model::fleet::{Changed, Deleted, Edits};
 use packfleet::model::pack::{CommitId, HostKeys, Install, InstallMap, Modes, Pin};
-use packfleet::model::record::{Decision, Record, Recorded, RecordedPack, Rejection, Take};
+use packfleet::model::packed::Packed;
+use packfleet::model::record::{Decision, FORMAT, Record, Recorded, RecordedPack, Rejection, Take, frame};
 use packfleet::model::{
     Content, DesiredDigest, Entry, HostPath, Kind, RecordDigest, Tree, TreeDigest, TreePath,
 };
 
 use super::{Draw, Target};
 
-/// A byte that says what the others are: a body under a checksum that holds, bytes as they are, or choices.
+/// A byte that says what the others are: what lies under checksums that hold, in this format or in the one before, bytes
+/// as they are, or choices.
 pub const TARGET: Target = Target {
     name: "record",
     seeds: || {
         let numbers: Vec<u8> = (0..=255).collect();
         let many: Vec<u8> = (0..1200u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        let mut seeds = vec![[&[2][..], &numbers].concat(), [&[2][..], &many].concat()];
+        let mut seeds = vec![[&[3][..], &numbers].concat(), [&[3][..], &many].concat()];
         for choices in [&[][..], &numbers, &many] {
-            let bytes = drawn(&mut Draw(choices)).encode();
+            let record = drawn(&mut Draw(choices));
+            let (bytes, former) = (record.encode(), frame(MAGIC, FORMER, &record));
             seeds.push([&[0], &bytes[SEALED..]].concat());
-            seeds.push([&[1], &bytes[..]].concat());
+            seeds.push([&[1], &former[SEALED..]].concat());
+            seeds.push([&[2], &bytes[..]].concat());
         }
+        assert!(seeds.iter().all(|seed| seed[0] == 3 || Record::decode(&whole(seed[0], &seed[1..])).is_ok()));
         seeds
     },
     words: &[
@@ -34,41 +41,70 @@ pub const TARGET: Target = Target {
         "\u{7f}",
         "/srv/x/",
         "0123456789abcdef0123456789abcdef01234567",
+        "\0\0\0\0\0\0\0",
     ],
     check,
 };
 
-/// Magic, format and checksum.
+const MAGIC: &[u8; 8] = b"pfrecord";
+/// The format before.
+const FORMER: u32 = 1;
+/// Magic, format and the first checksum.
 const SEALED: usize = 44;
+/// Where the second checksum lies in what follows: behind four lengths, of which the first is that of the head.
+const LENGTHS: usize = 32;
 
-fn check(data: &[u8]) {
-    let Some((mode, rest)) = data.split_first() else { return };
-    match mode % 3 {
-        0 => {
-            let head = drawn(&mut Draw(&[])).encode();
-            round(&[&head[..SEALED - 32], blake3::hash(rest).as_bytes(), rest].concat());
+/// The bytes of a record file.
+fn whole(mode: u8, rest: &[u8]) -> Vec<u8> {
+    let sealed = |format: u32, rest: &[u8]| {
+        [&MAGIC[..], &format.to_le_bytes(), blake3::hash(rest).as_bytes(), rest].concat()
+    };
+    let head_ends = |rest: &[u8]| {
+        let length = u64::from_le_bytes(*rest.first_chunk::<8>()?);
+        usize::try_from(length).ok()?.checked_add(LENGTHS + 32).filter(|end| *end <= rest.len())
+    };
+    match (mode, head_ends(rest)) {
+        (0, Some(end)) => {
+            let mut rest = rest.to_vec();
+            let body = blake3::hash(&rest[end..]);
+            rest[LENGTHS..LENGTHS + 32].copy_from_slice(body.as_bytes());
+            let bytes = sealed(FORMAT, &rest[..end]);
+            [&bytes, &rest[end..]].concat()
         }
-        1 => round(rest),
-        _ => {
-            let record = drawn(&mut Draw(rest));
-            let bytes = record.encode();
-            assert_eq!(Record::decode(&bytes).ok().as_ref(), Some(&record), "decode(encode(x)) = x");
-            assert_eq!(record.digest(), RecordDigest::from_bytes(*blake3::hash(&bytes).as_bytes()));
-            let json = serde_json::to_string(&record).expect("a record prints");
-            assert_eq!(serde_json::from_str::<Record>(&json).ok().as_ref(), Some(&record), "and is read");
-            // A part of it is no record.
-            let cut = usize::from(*mode) * bytes.len() / 256;
-            assert!(Record::decode(&bytes[..cut]).is_err(), "cut at {cut}");
-            digests(&record);
-        }
+        (1, _) => sealed(FORMER, rest),
+        _ => rest.to_vec(),
     }
 }
 
-fn round(bytes: &[u8]) {
-    if let Ok(record) = Record::decode(bytes) {
-        let encoded = record.encode();
-        assert_eq!(Record::decode(&encoded).ok().as_ref(), Some(&record), "decode(encode(x)) = x");
-        assert_eq!(encoded.len().max(bytes.len()), bytes.len(), "nothing is made up");
+fn check(data: &[u8]) {
+    let Some((mode, rest)) = data.split_first() else { return };
+    if mode % 4 < 3 {
+        let Ok(record) = Record::decode(&whole(mode % 4, rest)) else { return };
+        return round(&record);
+    }
+    let record = drawn(&mut Draw(rest));
+    round(&record);
+    let bytes = record.encode();
+    assert_eq!(record.digest(), RecordDigest::from_bytes(*blake3::hash(&bytes).as_bytes()));
+    let json = serde_json::to_string(&record).expect("a record prints");
+    assert_eq!(serde_json::from_str::<Record>(&json).ok().as_ref(), Some(&record), "and is read");
+    // A part of it is no record.
+    let cut = usize::from(*mode) * bytes.len() / 256;
+    assert!(Record::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+    digests(&record);
+}
+
+fn round(record: &Record) {
+    let bytes = record.encode();
+    let again = Record::decode(&bytes).expect("what was encoded decodes");
+    assert_eq!(again, *record, "decode(encode(x)) = x");
+    assert_eq!(again.encode(), bytes, "equal records have equal bytes");
+    let packed = Packed::open(Cow::Borrowed(&bytes)).expect("it decodes");
+    assert_eq!(packed.len(), record.entries.len());
+    let mut text = String::new();
+    for (path, recorded) in &record.entries {
+        let line = packed.find(path.as_str()).expect("it is there");
+        assert_eq!((line.path(&mut text), &line.recorded()), (path.as_str(), recorded));
     }
 }
 
