@@ -175,6 +175,7 @@ stories! {
     order
     overlays
     problems
+    renames
     revert
     secrets
     secrets_in_files

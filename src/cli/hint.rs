@@ -67,7 +67,7 @@ impl Hints {
             HoldCause::Conflict { conflict, base, .. } => {
                 let resolve = self.command(&["resolve", name, path]);
                 let policy = deployment.packs.get(pack).map_or(deployment.edits, |pack| pack.edits);
-                match conflict {
+                match **conflict {
                     // A local side would be taken back at once.
                     _ if policy.changed == Changed::Revert => format!("{resolve} --take pack"),
                     Conflict::Text { .. } => format!("{resolve} --edit | --take local | --take pack"),
@@ -250,7 +250,13 @@ mod tests {
         let path = TreePath::new("x/it's").unwrap();
         let pack = PackName::new("bot").unwrap();
         let entry = Some(Entry { kind: Kind::File, content: Content::of(b"") });
-        let conflict = |base, conflict| HoldCause::Conflict { base, actual: entry, desired: entry, conflict };
+        let conflict = |base, conflict| HoldCause::Conflict {
+            base,
+            actual: entry,
+            desired: entry,
+            renamed: None,
+            conflict: Box::new(conflict),
+        };
         let obstructed = HoldCause::Obstructed;
         let at = TreePath::new("x").unwrap();
         let budget = HoldCause::Budget {
@@ -320,8 +326,13 @@ mod tests {
         let hints = Hints::new(Utf8Path::new("./fleet.toml"));
         let mut deployment = deployment();
         deployment.edits.changed = Changed::Revert;
-        let cause =
-            HoldCause::Conflict { base: None, actual: None, desired: None, conflict: Conflict::NotOurs };
+        let cause = HoldCause::Conflict {
+            base: None,
+            actual: None,
+            desired: None,
+            renamed: None,
+            conflict: Box::new(Conflict::NotOurs),
+        };
         let path = TreePath::new("x").unwrap();
         let found = hints.of_hold(&cause, None, Some(&path), &deployment, &Purpose::Sync);
         assert_eq!(found, "packfleet resolve prod x --take pack");

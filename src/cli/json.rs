@@ -10,8 +10,10 @@
 //!   deployment, root, selected, outcome, generation, committed, interrupted, plan (the id)
 //!   packs      pack, installed, wanted, commit, tree, notes (overlay, path, text: of its overlays)
 //!   actions    path, pack, cause, before, after (kind and content, or null), save
+//!   renames    from, to: edits that go along where upstream renamed their files
 //!   edits      path, pack, standing
-//!   holds      pack, path, cause, text, next
+//!   holds      pack, path, cause, text, next; of a conflict also conflict (a word), recorded, host, pack_gives
+//!              (kind and content, or null), renamed_to (or null)
 //!   waits      on, because
 //!   saved      numbers of saved edits
 //!   unmanaged  names, where they were asked for
@@ -32,11 +34,12 @@ use super::report::words;
 use crate::desired::finding::Finding;
 use crate::engine::against::Against;
 use crate::engine::orphans::Orphan;
-use crate::engine::report::cause_word;
+use crate::engine::report::{cause_word, conflict_word};
 use crate::engine::{Report, Survey, Workspace};
 use crate::host::SavedEdit;
 use crate::model::DeploymentName;
 use crate::model::fleet::Deployment;
+use crate::model::plan::HoldCause;
 use crate::model::record::Record;
 
 /// The version of all layouts.
@@ -153,6 +156,7 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "plan": survey.map(|survey| survey.plan.id().to_string()),
         "packs": survey.map(packs).unwrap_or_default(),
         "actions": survey.map(|survey| json!(survey.plan.actions)).unwrap_or_else(|| json!([])),
+        "renames": survey.map(renames).unwrap_or_default(),
         "edits": survey.map(drifted).unwrap_or_default(),
         "holds": survey.map(|survey| holds(survey, deployment, hints)).unwrap_or_default(),
         "waits": waits,
@@ -189,6 +193,10 @@ fn finding(finding: &Finding) -> Value {
     json!({ "overlay": finding.overlay, "path": finding.path, "text": shown(&finding.text()) })
 }
 
+fn renames(survey: &Survey) -> Vec<Value> {
+    survey.plan.renames.iter().map(|(to, from)| json!({ "from": from, "to": to })).collect()
+}
+
 fn drifted(survey: &Survey) -> Vec<Value> {
     let edits = survey.drift.edits().filter(|(_, judged)| judged.recorded.is_some());
     edits
@@ -206,13 +214,21 @@ fn holds(survey: &Survey, deployment: Option<&Deployment>, hints: &Hints) -> Vec
     let holds = survey.plan.holds.iter();
     holds
         .map(|hold| {
-            json!({
+            let mut told = json!({
                 "pack": hold.pack,
                 "path": hold.path,
                 "cause": cause_word(&hold.cause),
                 "text": words::hold(&hold.cause),
                 "next": next(hold),
-            })
+            });
+            if let HoldCause::Conflict { base, actual, desired, renamed, conflict } = &hold.cause {
+                told["conflict"] = json!(conflict_word(conflict));
+                told["recorded"] = json!(base);
+                told["host"] = json!(actual);
+                told["pack_gives"] = json!(desired);
+                told["renamed_to"] = json!(renamed);
+            }
+            told
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use super::finding::{Conflict, Finding, Note, What};
 use super::overlay::{Change, Overlay};
 use super::render::RenderError;
 use crate::merge::carry::{Carried, carry_keys, carry_patch};
-use crate::merge::rename::{renames_of, similarity};
+use crate::merge::rename::{directory_target, renames_of, similarity};
 use crate::merge::structured::merge_keys;
 use crate::model::pack::{PackEntry, PackTree};
 use crate::model::{Content, Entry, Kind, TreePath};
@@ -368,15 +368,7 @@ fn target(path: &TreePath, known: &[&PackEntry], moved: &[(&PackEntry, &TreePath
     {
         return moved.first().map(|(_, to)| (*to).clone());
     }
-    let mut targets: BTreeMap<TreePath, usize> = BTreeMap::new();
-    for (was, to) in moved {
-        let rest = was.path.strip(path)?;
-        let above = to.as_str().strip_suffix(rest.as_str()).and_then(|above| above.strip_suffix('/'));
-        if let Some(above) = above.and_then(|above| TreePath::new(above).ok()) {
-            *targets.entry(above).or_default() += 1;
-        }
-    }
-    targets.into_iter().find(|(_, files)| files * 2 >= known.len()).map(|(at, _)| at)
+    directory_target(path, known.len(), moved.iter().map(|(was, to)| (&was.path, *to)))
 }
 
 /// Entries at or below a path.

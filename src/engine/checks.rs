@@ -52,6 +52,7 @@ pub(super) fn passed(
 /// The survey with nothing left to do.
 fn stopped(mut survey: Survey) -> Survey {
     survey.plan.actions.clear();
+    survey.plan.renames.clear();
     survey.plan.prune.clear();
     survey.plan.commits = false;
     survey

@@ -54,6 +54,7 @@ pub(super) fn record_only(survey: &Survey, purpose: Purpose, next: Record) -> Pl
         generation,
         record: survey.observation.digest,
         actions: Vec::new(),
+        renames: Default::default(),
         holds: Vec::new(),
         prune: Vec::new(),
         next: Record { generation: generation + 1, ..next },
@@ -61,7 +62,8 @@ pub(super) fn record_only(survey: &Survey, purpose: Purpose, next: Record) -> Pl
     }
 }
 
-/// Records a decision on a path, bound to what is there and what should be there now.
+/// Records a decision on a path, bound to what is there and what should be there now. Where an edit follows a
+/// rename, either path is that of the file.
 pub fn resolve_path(
     workspace: &Workspace,
     deployment: &Deployment,
@@ -71,7 +73,7 @@ pub fn resolve_path(
     events: &dyn Events,
 ) -> Result<Report, Failure> {
     let mut survey = survey_one(workspace, deployment, options, events)?;
-    let Some(judged) = survey.drift.paths.get(path) else {
+    let Some((path, judged)) = survey.drift.decidable(path) else {
         return Err(Failure::Request(unknown_path(deployment, path, &survey)));
     };
     let refuse = |text: String| Err(Failure::Request(text));

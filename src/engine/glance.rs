@@ -76,6 +76,7 @@ fn survey(workspace: &Workspace, deployment: &Deployment, glance: Glance, unchan
         generation: unchanged.generation,
         record: Some(unchanged.digest),
         actions: Vec::new(),
+        renames: Default::default(),
         holds: Vec::new(),
         prune: Vec::new(),
         next: Record { generation: unchanged.generation + 1, ..record.clone() },

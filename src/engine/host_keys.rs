@@ -47,6 +47,36 @@ pub(super) fn adapt(
     made
 }
 
+/// The same for edits that follow a rename: the keys are those of the file at its new path.
+pub(super) fn adapt_followed(
+    drift: &mut Drift,
+    keys: &Keys,
+    contents: &Contents<'_>,
+    host: &dyn Host,
+) -> BTreeMap<Content, Vec<u8>> {
+    let mut made = BTreeMap::new();
+    if keys.is_empty() {
+        return made;
+    }
+    let mut found = Vec::new();
+    for (old, rename) in &drift.renames {
+        let Some(judged) = rename.followed() else { continue };
+        let Some((format, pointers)) = keys.get(&rename.to).or_else(|| keys.get(old)) else { continue };
+        let read = |content: Content, whose: Whose| match whose {
+            Whose::Hosts => host.read(old, content).ok(),
+            Whose::Packs => contents.find(content).ok(),
+        };
+        if let Some((adapted, bytes)) = one(judged, *format, pointers, &read) {
+            made.extend(bytes.into_iter().map(|side| (side.content, side.bytes)));
+            found.push((old.clone(), adapted));
+        }
+    }
+    for (old, adapted) in found {
+        drift.adapt_followed(&old, adapted);
+    }
+    made
+}
+
 /// Files with keys of the host, as these packs say.
 pub(super) fn owned<'a>(packs: impl IntoIterator<Item = &'a RecordedPack>) -> Keys {
     let mut owned = Keys::new();

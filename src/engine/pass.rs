@@ -12,6 +12,7 @@ use crate::model::record::{Record, RecordedPack};
 use crate::model::{Content, TreePath};
 use crate::plan::Drift;
 use crate::plan::planner::{self, Question};
+use crate::plan::renames;
 use crate::plan::verdict::MergeAnswer;
 
 use super::checks;
@@ -124,6 +125,7 @@ pub(crate) fn plan_for(
         generation: 0,
         record: None,
         actions: Vec::new(),
+        renames: Default::default(),
         holds: Vec::new(),
         prune: Vec::new(),
         next: question.known(),
@@ -140,7 +142,13 @@ pub(crate) fn plan_for(
     };
     let keys = host_keys::owned(packs_of(&drift, &desired));
     let contents = Contents::new(workspace, host, &survey, NOTHING);
-    survey.merged = host_keys::adapt(&mut drift, &keys, &contents, host);
+    let mut made = host_keys::adapt(&mut drift, &keys, &contents, host);
+    if let Some(record) = &observation.record {
+        let mut alike = merging::Alike::new(&contents);
+        renames::find(&mut drift, record, &mut |a, b| alike.percent(a, b));
+        made.extend(host_keys::adapt_followed(&mut drift, &keys, &contents, host));
+    }
+    survey.merged = made;
     survey.drift = drift.clone();
     let asks = planner::asks(&drift, observation.record.as_ref());
     let (answers, merged) = merge_all(&Contents::new(workspace, host, &survey, NOTHING), host, &asks);
@@ -208,6 +216,7 @@ fn reserved(workspace: &Workspace, observation: &Observation, plan: &Plan) -> Op
 /// Nothing is done, because of `hold`.
 fn halt(mut plan: Plan, hold: Hold, known: &Record) -> Plan {
     plan.actions.clear();
+    plan.renames.clear();
     plan.prune.clear();
     plan.commits = false;
     plan.holds.push(hold);

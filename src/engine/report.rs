@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::host::{EditId, HostError, Observation, Recovery};
 use crate::model::desired::Desired;
-use crate::model::plan::{HoldCause, Plan};
+use crate::model::plan::{Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, TreePath};
 use crate::plan::Drift;
 
@@ -185,6 +185,25 @@ pub fn outcome_of(plan: &Plan) -> Outcome {
         Outcome::Planned
     } else {
         Outcome::InSync
+    }
+}
+
+/// What stands against a merge in one word, for JSON.
+pub fn conflict_word(conflict: &Conflict) -> &'static str {
+    match conflict {
+        Conflict::Text { .. } => "text",
+        Conflict::Binary => "binary",
+        Conflict::Kind => "link",
+        Conflict::NotOurs => "not-ours",
+        Conflict::UpstreamDeleted => "deleted-by-pack",
+        Conflict::Dropped => "pack-removed",
+        Conflict::HostDeleted => "deleted-on-host",
+        Conflict::TooLarge => "too-large",
+        Conflict::NoBase => "no-base",
+        Conflict::Occupied => "new-path-taken",
+        Conflict::HostsPath => "new-path-host-owned",
+        Conflict::OtherPack(_) => "other-pack",
+        Conflict::NotThen { .. } => "not-then",
     }
 }
 

@@ -41,6 +41,7 @@ pub fn reason(action: &Action, purpose: &Purpose) -> &'static str {
         (_, Purpose::Rollback { .. }) | (Cause::Rollback, _) => "rollback",
         (_, Purpose::RestoreEdit) => "restore",
         (Cause::Resolve, _) => "resolve",
+        (Cause::Rename, _) => "rename",
         _ => "revert",
     }
 }

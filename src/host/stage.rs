@@ -235,7 +235,12 @@ impl Stager<'_> {
         self.save(action, &sight)?;
         let slot = self.steps.slot();
         let bytes = verified(self.blobs, after.content)?;
-        self.content(&slot::step(slot), path, after.kind, &bytes, &sight)?;
+        // What comes from another path is to be read by nobody else than there.
+        let from = match self.commit.plan.renames.get(path).filter(|_| action.before.is_none()) {
+            Some(from) => Some(self.look(from)?),
+            None => None,
+        };
+        self.content(&slot::step(slot), path, after.kind, &bytes, from.as_ref().unwrap_or(&sight))?;
         let deed = if action.before.is_some() { Deed::Exchange(number) } else { Deed::Create(number) };
         self.steps.put.push(Step { slot, deed });
         Ok(())

@@ -159,6 +159,7 @@ impl Stand {
             generation: 1,
             record: Some(record.digest()),
             actions,
+            renames: Default::default(),
             holds: Vec::new(),
             prune: ["q/r", "gone"].map(path).into(),
             next,

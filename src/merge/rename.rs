@@ -6,7 +6,8 @@
 //! not depend on the order of the entries.
 //!
 //! Links are renamed with their text unchanged or not at all. Empty files are all alike and follow their file
-//! name only. Deliberately absent: copies, and a rename onto a path that was there before.
+//! name only. Who asks about single files ([`followed`]) is told of one more kind: a file that is like nothing
+//! goes where its directory went. Deliberately absent: copies, and a rename onto a path that was there before.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use crate::model::{Content, Kind, TreePath};
 /// Least similarity of a rename, in percent.
 pub const SIMILAR: u8 = 50;
 /// Larger files are renamed with equal content only.
-const MAX_BYTES: u64 = 1 << 20;
+pub const MAX_BYTES: u64 = 1 << 20;
 /// More pairs than these are not compared: only those with the same file name are.
 const MAX_PAIRS: usize = 40_000;
 /// More pairs of equal content than these are matched in order of their names.
@@ -48,6 +49,44 @@ pub fn renames_of(
     search.letter_case();
     search.similar(named, similarity);
     search.found
+}
+
+/// What became of the paths that are `named`, where renames tell; all others are left out. Contents are
+/// compared only if equal ones and letter case do not tell it of all. A named file that is like no other goes
+/// along with its directory, where that moved as such.
+pub fn followed(
+    old: &[PackEntry],
+    new: &[PackEntry],
+    named: &dyn Fn(&TreePath) -> bool,
+    similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8,
+) -> BTreeMap<TreePath, TreePath> {
+    let mut search = Search::new(old, new);
+    search.equal_content();
+    search.letter_case();
+    if search.gone.keys().any(|path| named(path)) {
+        search.similar(named, similarity);
+        search.with_directories(old, new, named);
+    }
+    search.found.retain(|path, _| named(path));
+    search.found
+}
+
+/// Where a directory went as a whole: where at least half of its files went that are `known` to have been in it,
+/// under the names that they had in it. Of two such places the first.
+pub fn directory_target<'p>(
+    directory: &TreePath,
+    known: usize,
+    moved: impl IntoIterator<Item = (&'p TreePath, &'p TreePath)>,
+) -> Option<TreePath> {
+    let mut targets: BTreeMap<TreePath, usize> = BTreeMap::new();
+    for (was, to) in moved {
+        let Some(rest) = was.strip(directory) else { continue };
+        let above = to.as_str().strip_suffix(rest.as_str()).and_then(|above| above.strip_suffix('/'));
+        if let Some(above) = above.and_then(|above| TreePath::new(above).ok()) {
+            *targets.entry(above).or_default() += 1;
+        }
+    }
+    targets.into_iter().find(|(_, files)| files * 2 >= known).map(|(at, _)| at)
 }
 
 /// How much of the larger of two texts is in the other, line by line, in percent: git's measure, by lines
@@ -199,6 +238,33 @@ impl<'e> Search<'e> {
         self.take(pairs);
     }
 
+    /// Named files that are like nothing: nothing is left of a directory, the nearest one that tells, and at
+    /// least half of it is elsewhere.
+    fn with_directories(
+        &mut self,
+        old: &'e [PackEntry],
+        new: &'e [PackEntry],
+        named: &dyn Fn(&TreePath) -> bool,
+    ) {
+        let left: Vec<&'e TreePath> = self.gone.keys().copied().filter(|path| named(path)).collect();
+        for path in left {
+            for directory in path.ancestors() {
+                if new.iter().any(|entry| entry.path.is_below(&directory)) {
+                    break;
+                }
+                let known = old.iter().filter(|entry| entry.path.is_below(&directory)).count();
+                let moved = self.found.iter().filter(|(was, _)| was.is_below(&directory));
+                let to = directory_target(&directory, known, moved)
+                    .and_then(|at| at.join(&path.strip(&directory)?).ok());
+                if let Some((to, _)) = to.and_then(|to| self.added.remove_entry(&to)) {
+                    self.gone.remove(path);
+                    self.found.insert(path.clone(), to.clone());
+                    break;
+                }
+            }
+        }
+    }
+
     /// Takes the best pairs first; a path that is used is used up.
     fn take(&mut self, mut pairs: Vec<Pair<'e>>) {
         pairs.sort();
@@ -339,6 +405,33 @@ mod tests {
         // The nearer one has it, whichever was asked about.
         assert_eq!(found("two"), Some((path("two"), path("new"))));
         assert_eq!(found("one"), Some((path("two"), path("new"))));
+    }
+
+    #[test]
+    fn a_named_file_goes_with_its_directory_and_others_are_not_told() {
+        type Side<'a> = &'a [(&'a str, &'a str)];
+        let found = |old: Side, new: Side, name: &str| {
+            let entries = |side: Side| side.iter().map(|(path, text)| entry(path, text)).collect::<Vec<_>>();
+            let mut asked = 0;
+            let mut ask = |_: &PackEntry, _: &PackEntry| {
+                asked += 1;
+                0
+            };
+            let named = |path: &TreePath| path.as_str() == name;
+            let found = followed(&entries(old), &entries(new), &named, &mut ask);
+            let shown = found.iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>().join(", ");
+            (shown, asked > 0)
+        };
+        let old: Side = &[("d/a", "a"), ("d/s/b", "b"), ("d/s/x", "x")];
+        let moved: Side = &[("e/a", "a"), ("e/s/b", "b"), ("e/s/x", "y")];
+        assert_eq!(found(old, moved, "d/s/x"), ("d/s/x e/s/x".into(), true));
+        assert_eq!(found(old, moved, "d/a"), ("d/a e/a".into(), false), "equal content tells");
+        let half: Side = &[("e/a", "a"), ("f/s/b", "b"), ("e/s/x", "y")];
+        assert_eq!(found(old, half, "d/s/x"), (String::new(), true), "its directory went to f/s");
+        let stays: Side = &[("e/a", "a"), ("d/s/b", "b"), ("e/s/x", "y")];
+        assert_eq!(found(old, stays, "d/s/x"), (String::new(), true), "some of it is still there");
+        let other: Side = &[("e/a", "a"), ("e/s/b", "b")];
+        assert_eq!(found(old, other, "d/s/x"), (String::new(), false), "there is no such file");
     }
 
     #[test]

@@ -35,9 +35,9 @@ pub enum TextMerge {
 }
 
 /// Most lines of a text that is merged or shown.
-pub(super) const MAX_LINES: usize = 50_000;
+pub const MAX_LINES: usize = 50_000;
 /// Most bytes of a text that is merged or shown.
-pub(super) const MAX_BYTES: usize = 8 << 20;
+pub const MAX_BYTES: usize = 8 << 20;
 /// How far git looks for a NUL.
 const BINARY_PREFIX: usize = 8_000;
 /// Git's usual marker; ours is longer where a file has such lines of its own.

@@ -4,7 +4,7 @@
 //! `before`, and commits `next`; it decides nothing. The id covers what a reviewer agreed to: it holds
 //! no time and no fleet commit, so the same decision has the same id wherever it is computed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub enum Cause {
     Resolve,
     /// Taken back.
     Rollback,
+    /// Upstream renamed a file that was edited: the edit goes along.
+    Rename,
 }
 
 /// One step on one path. `before` and `after` differ; `None` is absence.
@@ -108,12 +110,25 @@ pub enum Conflict {
     NotOurs,
     /// Upstream deleted what was edited on the host.
     UpstreamDeleted,
+    /// The pack of what was edited on the host is to be removed.
+    Dropped,
     /// The host deleted or replaced what upstream changed, and nothing can be merged.
     HostDeleted,
     /// More than 50,000 lines or 8 MiB.
     TooLarge,
     /// The base's bytes are not to be found.
     NoBase,
+    /// Something lies at the path to which upstream renamed the file.
+    Occupied,
+    /// Upstream renamed the file to a path that is the host's.
+    HostsPath,
+    /// The file is another pack's now.
+    OtherPack(PackName),
+    /// Edited, and not there at the generation to which a rollback goes.
+    NotThen {
+        /// That generation.
+        generation: u64,
+    },
 }
 
 /// What is wrong with an overlay on a version.
@@ -150,10 +165,12 @@ pub enum HoldCause {
         base: Option<Entry>,
         /// On the host.
         actual: Option<Entry>,
-        /// Of the pack.
+        /// Of the pack; where it renamed the file, at its new path.
         desired: Option<Entry>,
+        /// Where the pack has the file now, if it renamed it.
+        renamed: Option<TreePath>,
         /// What stands against a merge.
-        conflict: Conflict,
+        conflict: Box<Conflict>,
     },
     /// Something else than a file or link is in the way.
     Obstructed(Obstacle),
@@ -280,6 +297,9 @@ pub struct Plan {
     pub record: Option<RecordDigest>,
     /// Steps, in the order in which they are carried out.
     pub actions: Vec<Action>,
+    /// Paths that are put with what a person made of the file while it lay elsewhere, and that other path, which
+    /// is removed: owner, mode and the like come from there.
+    pub renames: BTreeMap<TreePath, TreePath>,
     /// What is not done, sorted.
     pub holds: Vec<Hold>,
     /// Directories to remove if they are empty once all removals are done, deepest first, and before

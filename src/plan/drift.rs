@@ -16,6 +16,7 @@ use crate::model::plan::{Hold, HoldCause, Obstacle};
 use crate::model::record::{Record, Recorded};
 use crate::model::{Entry, Kind, PackName, TreePath};
 
+use super::renames::Rename;
 use super::standing::{Standing, standing};
 
 /// One judged path.
@@ -104,6 +105,9 @@ pub struct Drift {
     pub paths: BTreeMap<TreePath, Judged>,
     /// Every pack that is recorded or desired.
     pub packs: BTreeMap<PackName, PackDrift>,
+    /// Where files went that people had changed, by their old paths; empty until [`super::renames::find`] was
+    /// asked.
+    pub renames: BTreeMap<TreePath, Rename>,
 }
 
 impl Drift {
@@ -194,7 +198,7 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
         }
         paths.insert(path.clone(), judged);
     }
-    Drift { paths, packs }
+    Drift { paths, packs, renames: BTreeMap::new() }
 }
 
 /// The policy for edits; of a pack that is to be removed, the deployment's.

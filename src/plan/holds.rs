@@ -87,6 +87,8 @@ impl Spreading<'_> {
         let new = if self.atomic(pack) {
             self.held.stopped.insert(pack.clone())
         } else {
+            // An edit goes to its file's new path, or stays: one without the other would be half of it.
+            self.held.paths.extend(self.drift.partner(path).cloned());
             self.held.paths.insert(path.clone())
         };
         self.reasons.insert(Hold { pack: Some(pack.clone()), path: Some(path.clone()), cause });

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Record + Actual + Desired ─ drift ─► Drift      one Standing per path, holds of whole packs
+//!                             renames ─► where edited files went that are gone
 //!                             asks  ─► the few merges that need bytes (read by the engine)
 //!                             planner: verdict per path ─ spread holds ─ audit budget ─ order ─► Plan
 //! ```
@@ -15,6 +16,7 @@ pub mod drift;
 pub mod holds;
 pub mod order;
 pub mod planner;
+pub mod renames;
 pub mod rollback;
 pub mod standing;
 pub mod verdict;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::model::actual::Actual;
 use crate::model::desired::Desired;
 use crate::model::fleet::{Budget, Deployment, State};
-use crate::model::plan::{Plan, Purpose};
+use crate::model::plan::{Conflict, HoldCause, Plan, Purpose};
 use crate::model::record::{Decision, Record, Take};
 use crate::model::{Content, FleetName, RecordDigest, TreePath};
 
@@ -17,6 +17,7 @@ use super::assemble::{actions, directories, says_something_new, settle};
 use super::audit::audit;
 use super::drift::{Drift, PackDrift, judge};
 use super::holds::{Held, spread};
+use super::renames;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
 /// All that a plan is made from.
@@ -52,12 +53,15 @@ impl Question<'_> {
     }
 }
 
-/// The contents to merge (base, actual, desired) before [`plan`] can decide, by path.
+/// The contents to merge (base, actual, desired) before [`plan`] can decide, by path: the old one where an edit
+/// follows a rename.
 pub fn asks(drift: &Drift, record: Option<&Record>) -> BTreeMap<TreePath, (Content, Content, Content)> {
     let decisions = record.map(|record| &record.decisions);
+    let follows = drift.renames.iter().filter_map(|(old, rename)| Some((old, rename.followed()?)));
     drift
         .paths
         .iter()
+        .chain(follows)
         .filter(|(path, judged)| {
             decided(judged, decisions.and_then(|decisions| decisions.get(*path))).is_none()
         })
@@ -72,13 +76,15 @@ pub fn plan(question: &Question<'_>, drift: &Drift, answers: &BTreeMap<TreePath,
         State::Absent => Departs::Yes,
         State::Present => Departs::No,
     };
-    let verdicts: BTreeMap<TreePath, Verdict> = drift
+    let mut verdicts: BTreeMap<TreePath, Verdict> = drift
         .paths
         .iter()
         .map(|(path, judged)| {
             (path.clone(), verdict(judged, answers.get(path), record.decisions.get(path), departs))
         })
         .collect();
+    renames::judge(drift, &mut verdicts, answers, &record.decisions);
+    dropped(drift, &mut verdicts);
     let refused = match departs {
         Departs::Yes => Vec::new(),
         Departs::No => audit(drift, &record, &verdicts, question.budget),
@@ -89,15 +95,30 @@ pub fn plan(question: &Question<'_>, drift: &Drift, answers: &BTreeMap<TreePath,
     next.generation = record.generation + 1;
     let commits = !actions.is_empty() || says_something_new(&record, &next);
     let prune = if commits { directories(&mut next, &actions, question.actual) } else { Vec::new() };
+    let renames = renames::carried_out(drift, &actions);
     Plan {
         purpose: Purpose::Sync,
         generation: record.generation,
         record: question.digest,
         actions,
+        renames,
         holds: held.holds,
         prune,
         next,
         commits,
+    }
+}
+
+/// Where the whole pack goes, no version of it deleted the file.
+fn dropped(drift: &Drift, verdicts: &mut BTreeMap<TreePath, Verdict>) {
+    for (path, verdict) in verdicts {
+        if let Verdict::Hold(HoldCause::Conflict { conflict, .. }) = verdict
+            && **conflict == Conflict::UpstreamDeleted
+            && let Some(judged) = drift.paths.get(path)
+            && drift.packs.get(&judged.pack).is_some_and(|pack| pack.wanted.is_none())
+        {
+            **conflict = Conflict::Dropped;
+        }
     }
 }
 
@@ -126,7 +147,8 @@ fn next(drift: &Drift, record: &Record, verdicts: &BTreeMap<TreePath, Verdict>, 
 /// Whether a decision stays on record: it was not carried out, and may yet be.
 fn waits(path: &TreePath, decision: &Decision, drift: &Drift, held: &Held) -> bool {
     let frozen = |pack: &PackDrift| pack.frozen.is_some();
-    let Some(judged) = drift.paths.get(path) else {
+    let follows = drift.renames.get(path).and_then(|rename| rename.followed());
+    let Some(judged) = follows.or_else(|| drift.paths.get(path)) else {
         // Perhaps a path that a version has which cannot be used just now.
         return drift.packs.values().any(frozen);
     };

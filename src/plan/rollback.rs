@@ -19,7 +19,7 @@ use crate::model::desired::{Desired, DesiredEntry, Resolution};
 use crate::model::fleet::{Changed, Deployment};
 use crate::model::host_owned::HostOwned;
 use crate::model::pack::Modes;
-use crate::model::plan::{Action, Cause, Hold, HoldCause, Obstacle, Plan, Purpose};
+use crate::model::plan::{Action, Cause, Conflict, Hold, HoldCause, Obstacle, Plan, Purpose};
 use crate::model::record::{Decision, Record, Recorded, RecordedPack, Rejection, Take};
 use crate::model::{Content, DesiredDigest, Entry, PackName, RecordDigest, TreePath};
 
@@ -109,6 +109,7 @@ pub fn rollback(undo: &Undo<'_>, reader: &mut dyn Reader) -> Plan {
         prune,
         next,
         commits,
+        renames: BTreeMap::new(),
     }
 }
 
@@ -177,7 +178,7 @@ impl Undo<'_> {
             }
             paths.insert(path.clone(), judged);
         }
-        (Drift { paths, packs }, owners)
+        (Drift { paths, packs, renames: BTreeMap::new() }, owners)
     }
 
     /// With `--pack`, a path that changed hands cannot be given back by one side alone.
@@ -254,9 +255,13 @@ impl Undo<'_> {
                 };
             }
             // What undoing newer generations would have left in between never lay here.
-            Err(HoldCause::Conflict { base, desired, conflict, .. }) => {
+            Err(HoldCause::Conflict { base, desired, conflict, renamed, .. }) => {
                 let actual = judged.actual_entry();
-                return Verdict::Hold(HoldCause::Conflict { base, actual, desired, conflict });
+                let conflict = match *conflict {
+                    Conflict::UpstreamDeleted => Box::new(Conflict::NotThen { generation: self.to }),
+                    _ => conflict,
+                };
+                return Verdict::Hold(HoldCause::Conflict { base, actual, desired, renamed, conflict });
             }
             Err(cause) => return Verdict::Hold(cause),
         };

@@ -163,7 +163,8 @@ fn merged(judged: &Judged, answer: Option<&MergeAnswer>) -> Verdict {
             base: judged.base(),
             actual: judged.actual_entry(),
             desired: judged.desired_entry(),
-            conflict,
+            renamed: None,
+            conflict: Box::new(conflict),
         })
     };
     let (base, actual, desired) = match (judged.base(), judged.actual_entry(), judged.desired_entry()) {

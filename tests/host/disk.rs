@@ -101,6 +101,22 @@ fn modes_stay_or_follow_the_directory() {
 }
 
 #[test]
+fn what_comes_from_another_path_is_read_by_nobody_else_than_there() {
+    let disk = OnDisk::new();
+    done(disk.host(), &files(&[("old", "one")]), "1");
+    let root = disk.root();
+    fs::write(root.join("old"), "mine").unwrap();
+    set_mode(&root.join("old"), 0o600);
+    let wanted = files(&[("a/new", "mine")]);
+    let mut plan = plan(disk.host(), &wanted, "2");
+    plan.renames = [(path("a/new"), path("old"))].into();
+    let applied = disk.host().apply(&commit(&plan), &Store::of(&wanted)).unwrap();
+    assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
+    assert_eq!(mode(&root.join("a/new")), 0o600);
+    assert!(!root.join("old").exists());
+}
+
+#[test]
 fn set_uid_is_not_passed_on_to_other_bytes() {
     let disk = OnDisk::new();
     done(disk.host(), &files(&[("x*", "1")]), "1");

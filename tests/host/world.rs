@@ -308,6 +308,7 @@ pub fn plan(host: &dyn Host, wanted: &Files, version: &str) -> Plan {
         record: seen.digest,
         commits: !actions.is_empty() || old.entries != next.entries || old.packs != next.packs,
         actions,
+        renames: Default::default(),
         holds: Vec::new(),
         prune,
         next,

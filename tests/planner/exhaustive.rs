@@ -3,6 +3,7 @@
 //! What must come of one path is written down a second time here, as directly as the design says it, and
 //! compared with what the plan did: to the tree, to the record, and to what was saved.
 
+use packfleet::merge::text::{TextMerge, merge_text};
 use packfleet::model::Kind;
 
 use crate::laws;
@@ -112,9 +113,18 @@ fn every_path_beside_every_kind_of_other_path() {
         ["-", "b", "c"],
         ["a", "-", "b"],
     ];
+    // The same file in another place: looked at below.
+    let moved = |gone: [&str; 3], new: [&str; 3]| {
+        let same = content(gone[0]) == content(new[2]) && is_link(gone[0]) == is_link(new[2]);
+        gone[2] == "-" && gone[0] != gone[1] && new[0] == "-" && new[2] != "-" && same
+    };
     for [base, actual, desired] in triples() {
         for (changed, deleted) in policies() {
             for [other_base, other_actual, other_desired] in OTHERS {
+                let (one, other) = ([base, actual, desired], [other_base, other_actual, other_desired]);
+                if moved(one, other) || moved(other, one) {
+                    continue;
+                }
                 for atomic in [true, false] {
                     let options =
                         format!("{} edits:{changed}/{deleted}", if atomic { "" } else { "nonatomic" });
@@ -246,4 +256,121 @@ fn triples() -> impl Iterator<Item = [&'static str; 3]> {
 
 fn policies() -> impl Iterator<Item = (&'static str, &'static str)> {
     CHANGED.into_iter().flat_map(|changed| DELETED.into_iter().map(move |deleted| (changed, deleted)))
+}
+
+/// What a person made of `abcde` and what upstream did, in letters that merge.
+const EDITS: [&str; 8] = ["-", "abcde", "Abcde", "abcdE", "Xbcde", "abcde*", "Abcde*", "@to"];
+const MOVED: [&str; 8] = ["abcde", "Abcde", "abcdE", "aBcdE", "abcde*", "abcdE*", "@to", "vwxyz"];
+
+/// As the table has it, with the file moved on the host as well. `None`: nobody can say where it went.
+fn fate_elsewhere(actual: &str, desired: &str, changed: &str, deleted: &str) -> Option<Fate> {
+    if is_link(desired) || desired == "vwxyz" {
+        return None;
+    }
+    if actual != "-" && is_link(actual) {
+        return Some(Fate::Hold);
+    }
+    let fate = fate("abcde", actual, desired, changed, deleted);
+    let Fate::Write(text, saved) = fate else { return Some(fate) };
+    let Some(sides) = text.trim_end_matches('*').strip_prefix('{').and_then(|text| text.strip_suffix('}'))
+    else {
+        return Some(Fate::Write(text, saved));
+    };
+    let (ours, theirs) = sides.split_once('+')?;
+    let letters = |text: &str| -> String { text.chars().map(|letter| format!("{letter}\n")).collect() };
+    let [base, ours, theirs] = ["abcde", ours, theirs].map(letters);
+    Some(match merge_text(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()) {
+        TextMerge::Clean(merged) => {
+            let merged: String = String::from_utf8(merged).expect("text").lines().collect();
+            Fate::Write(if text.ends_with('*') { format!("{merged}*") } else { merged }, saved)
+        }
+        _ => Fate::Hold,
+    })
+}
+
+#[test]
+fn every_edit_of_a_file_that_upstream_renamed() {
+    for actual in EDITS {
+        for desired in MOVED {
+            for (changed, deleted) in policies() {
+                for there in ["-", "other"] {
+                    for atomic in [true, false] {
+                        let atomic = if atomic { "" } else { "nonatomic" };
+                        let options = format!("{atomic} edits:{changed}/{deleted}");
+                        let case = format!("abcde/{actual} renamed to {there}/{desired}, {options}");
+                        let mut world = World::empty();
+                        world.line("letters");
+                        world.line(&format!("record slack 1 {options} p=abcde"));
+                        world.line(&format!("host {} {}", word("p", actual), word("q", there)));
+                        world.line(&format!("desired slack 2 {options} q={desired}"));
+                        let plan = laws::step(&mut world);
+                        let alone = fate("abcde", actual, "-", changed, deleted);
+                        let new = fate("-", there, desired, changed, deleted);
+                        let follows = there == "-"
+                            && (changed == "merge" && actual != "-" || deleted == "keep" && actual == "-");
+                        let elsewhere = fate_elsewhere(actual, desired, changed, deleted);
+                        // At p and at q: what is on record, and what lies there.
+                        let (p, q) = match elsewhere {
+                            Some(fate) if follows && actual != "abcde" => match fate {
+                                Fate::Hold => (("abcde".into(), actual.into()), ("-".into(), "-".into())),
+                                fate => (("-".into(), "-".into()), after(&fate, "abcde", actual, desired)),
+                            },
+                            _ => {
+                                let held = alone == Fate::Hold || new == Fate::Hold;
+                                let fate = |fate| if held && atomic.is_empty() { &Fate::Hold } else { fate };
+                                (
+                                    after(fate(&alone), "abcde", actual, "-"),
+                                    after(fate(&new), "-", there, desired),
+                                )
+                            }
+                        };
+                        assert_eq!(
+                            (found(&world, "p"), found(&world, "q")),
+                            (p, q),
+                            "{case}\n{}",
+                            world.render(&plan)
+                        );
+                        let lies = |text: &str| {
+                            ["p", "q"].iter().any(|at| content(&found(&world, at).1) == content(text))
+                        };
+                        let saved = world
+                            .saved
+                            .iter()
+                            .any(|(_, entry)| world.names[&entry.content] == content(actual));
+                        let ours = actual == "-" || content(actual) == "abcde";
+                        assert!(ours || lies(actual) || saved, "{case}: lost\n{}", world.render(&plan));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_edit_goes_along_through_three_versions_and_back() {
+    for actual in EDITS.into_iter().filter(|actual| !matches!(*actual, "-" | "@to" | "abcde")) {
+        for last in ["e=ab0cde", "e=ab0cdE", "e=aB0cde"] {
+            let mut world = World::empty();
+            world.line("letters");
+            world.line("record slack 1 a=abcde");
+            world.line(&format!("host a={actual}"));
+            for (version, tree) in [(2, "b=abcde"), (3, "c/d=ab0cde"), (4, last)] {
+                world.line(&format!("desired slack {version} {tree}"));
+                laws::step(&mut world);
+            }
+            let files = world.files();
+            let names: Vec<&str> = files.keys().map(|path| path.as_str()).collect();
+            let [only] = names.as_slice() else { panic!("{actual}, {last}: {names:?}") };
+            if *only == "e" {
+                world.line("rollback to 1");
+                let back = world.back.take().expect("a rollback");
+                crate::undo::step(&mut world, &back);
+                assert_eq!(found(&world, "a"), ("abcde".to_owned(), actual.to_owned()), "{last}");
+                assert_eq!(world.files().len(), 1, "{actual}, {last}");
+            } else {
+                // Two hands on one letter: the edit waits where it was.
+                assert_eq!(*only, "c/d", "{actual}, {last}");
+            }
+        }
+    }
 }

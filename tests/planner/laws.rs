@@ -8,7 +8,7 @@ use packfleet::model::fleet::{Changed, Deleted, State};
 use packfleet::model::pack::Modes;
 use packfleet::model::plan::{Action, Cause, HoldCause, Plan};
 use packfleet::model::record::{Record, Take};
-use packfleet::model::{Entry, Kind};
+use packfleet::model::{Entry, Kind, TreePath};
 use packfleet::plan::{Drift, Judged, Standing};
 
 use crate::world::{Merging, World};
@@ -23,8 +23,9 @@ pub fn step(world: &mut World) -> Plan {
     before_is_there(world, &plan);
     held_is_not_touched(world, &drift, &plan);
     for action in &plan.actions {
-        no_edit_is_lost(world, &drift, action);
+        no_edit_is_lost(world, &drift, &plan, action);
     }
+    followed(world, &drift, &plan);
     base_moves_for_a_reason(world, &drift, &plan);
     assert!(plan.commits || plan.actions.is_empty(), "actions without a commit");
     assert_eq!(plan.next.generation, plan.generation + 1);
@@ -67,6 +68,10 @@ fn held_is_not_touched(world: &World, drift: &Drift, plan: &Plan) {
         {
             assert!(plan.actions.iter().all(|action| action.path != *path), "{path} is held");
             assert_eq!(plan.next.entries.get(path), record.entries.get(path), "{path} is held");
+            if let Some(to) = drift.renames.get(path).filter(|it| it.followed().is_some()).map(|it| &it.to) {
+                assert!(plan.actions.iter().all(|action| action.path != *to), "{to} is held with {path}");
+                assert!(!plan.next.entries.contains_key(to), "{to} is held with {path}");
+            }
         }
         let frozen =
             matches!(hold.cause, HoldCause::Version(_) | HoldCause::Source(_) | HoldCause::Rejected { .. });
@@ -92,9 +97,45 @@ fn plain(judged: &Judged, entry: Entry) -> Entry {
     }
 }
 
-fn no_edit_is_lost(world: &World, drift: &Drift, action: &Action) {
+/// What follows a rename lies at its new path, byte for byte or merged; what is merged is saved as well.
+fn followed(world: &World, drift: &Drift, plan: &Plan) {
+    for (to, from) in &plan.renames {
+        let at =
+            |path: &TreePath| plan.actions.iter().find(|action| action.path == *path).expect("both steps");
+        let (put, taken) = (at(to), at(from));
+        let (before, after) = (taken.before.expect("an edit"), put.after.expect("it goes along"));
+        let shown = format!("{from} {} -> {to} {}", world.show(Some(before)), world.show(Some(after)));
+        assert!(put.before.is_none() && taken.after.is_none(), "{shown}");
+        assert!(!plan.next.entries.contains_key(from), "{shown}");
+        assert_eq!(plan.next.entries[to].base, drift.paths[to].desired_entry(), "{shown}");
+        assert_eq!(plan.next.entries[to].written, Some(after), "{shown}");
+        let Some(judged) = drift.renames[from].followed() else { panic!("nobody asked: {shown}") };
+        let base = judged.base().expect("a base");
+        let whole = [after.content, base.content].contains(&before.content);
+        assert!(taken.save || whole, "lost: {shown}");
+        let by_name = world.merging == Merging::Names && !world.answers.contains_key(from);
+        if put.cause == Cause::Rename && by_name && base.content != before.content {
+            assert!(world.names[&after.content].contains(&world.names[&before.content]), "lost: {shown}");
+        }
+        if put.cause == Cause::Rename && (judged.modes == Modes::Ignore || base.kind != before.kind) {
+            assert_eq!(after.kind, before.kind, "exec bit lost: {shown}");
+        }
+    }
+    for (old, rename) in &drift.renames {
+        let Some(judged) = rename.followed() else { continue };
+        let acts = |path: &TreePath| plan.actions.iter().any(|action| action.path == *path);
+        if judged.actual.is_some() {
+            assert_eq!(acts(old), acts(&rename.to), "one without the other: {old} -> {}", rename.to);
+        }
+    }
+}
+
+fn no_edit_is_lost(world: &World, drift: &Drift, plan: &Plan, action: &Action) {
     let judged = &drift.paths[&action.path];
     let Some(before) = action.before else { return };
+    if plan.renames.values().any(|from| *from == action.path) {
+        return;
+    }
     let base = judged.base();
     if action.save || base.map(|base| plain(judged, base)) == Some(plain(judged, before)) {
         return;
@@ -116,6 +157,9 @@ fn base_moves_for_a_reason(world: &World, drift: &Drift, plan: &Plan) {
         let was = judged.recorded.as_ref();
         let is = plan.next.entries.get(path);
         let action = plan.actions.iter().find(|action| action.path == *path);
+        let stays_away = drift.renames.values().any(|rename| {
+            rename.to == *path && rename.followed().is_some_and(|judged| judged.actual.is_none())
+        });
         let decided =
             world.record.as_ref().and_then(|record| record.decisions.get(path)).filter(|decision| {
                 decision.actual == judged.actual_entry() && decision.desired == judged.desired_entry()
@@ -149,7 +193,7 @@ fn base_moves_for_a_reason(world: &World, drift: &Drift, plan: &Plan) {
                     judged.actual_entry().map(|entry| entry.content) == is.base.map(|base| base.content);
                 let reason = match judged.standing {
                     Standing::InSync | Standing::Converged | Standing::Edited => true,
-                    Standing::Behind => action.is_some() || decided.is_some(),
+                    Standing::Behind => action.is_some() || decided.is_some() || stays_away,
                     Standing::Missing => {
                         action.is_some()
                             || judged.edits.deleted == Deleted::Keep

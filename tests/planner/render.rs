@@ -87,13 +87,14 @@ impl World {
         let pack = hold.pack.as_ref().map_or_else(|| "deployment".into(), ToString::to_string);
         let at = hold.path.as_ref().map_or_else(String::new, |path| format!(" {path}"));
         let cause = match &hold.cause {
-            HoldCause::Conflict { base, actual, desired, conflict } => {
+            HoldCause::Conflict { base, actual, desired, renamed, conflict } => {
                 let sides = [base, actual, desired].map(|entry| self.show(*entry)).join("/");
-                let what = match conflict {
+                let what = match &**conflict {
                     Conflict::Text { .. } => "text".to_owned(),
                     other => format!("{other:?}"),
                 };
-                format!("conflict {sides} {what}")
+                let renamed = renamed.as_ref().map_or_else(String::new, |to| format!(" renamed to {to}"));
+                format!("conflict {sides} {what}{renamed}")
             }
             HoldCause::Obstructed(Obstacle::Directory { foreign }) => {
                 format!("directory ({})", foreign.as_deref().unwrap_or("nothing foreign"))

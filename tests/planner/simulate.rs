@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use packfleet::host::Generation;
+use packfleet::merge::rename::similarity;
 use packfleet::merge::text::{TextMerge, merge_text};
 use packfleet::model::actual::{Actual, Seen};
 use packfleet::model::desired::Resolution;
@@ -16,6 +17,7 @@ use packfleet::model::{Content, Entry, TreePath};
 use packfleet::plan::Drift;
 use packfleet::plan::drift::{Adapted, Judged};
 use packfleet::plan::planner::{self, Question};
+use packfleet::plan::renames;
 use packfleet::plan::rollback::{Reader, Undo, rollback};
 use packfleet::plan::verdict::MergeAnswer;
 
@@ -110,7 +112,10 @@ impl World {
         let actual = self.observe();
         let (drift, asks) = {
             let question = self.question(&actual);
-            let drift = question.drift();
+            let mut drift = question.drift();
+            if let Some(record) = &self.record {
+                renames::find(&mut drift, record, &mut |a, b| self.alike(a, b));
+            }
             let asks = planner::asks(&drift, self.record.as_ref());
             (drift, asks)
         };
@@ -154,6 +159,12 @@ impl World {
             only: back.only.as_ref(),
         };
         rollback(&undo, self)
+    }
+
+    /// How alike two contents are, letter by letter.
+    fn alike(&self, a: Content, b: Content) -> u8 {
+        let lines = |content| -> String { self.names[&content].chars().map(|c| format!("{c}\n")).collect() };
+        similarity(lines(a).as_bytes(), lines(b).as_bytes())
     }
 
     fn merged(&mut self, base: Content, ours: Content, theirs: Content) -> MergeAnswer {

@@ -33,7 +33,11 @@ pub(super) fn run(args: &Diff, context: &Context, printer: &mut Printer) -> Resu
             differs |= !of_path.is_empty();
             // Without a difference there is nothing to show three ways, unless the path was asked for.
             match args.three_way {
-                true if named || !of_path.is_empty() => printer.data(&diffs::three_ways(path, judged, bytes)),
+                true if named || !of_path.is_empty() => {
+                    // An edit that follows a rename has three sides, at two paths.
+                    let (path, judged) = survey.drift.decidable(path).unwrap_or((path, judged));
+                    printer.data(&diffs::three_ways(path, judged, bytes));
+                }
                 true => {}
                 false => printer.data(&of_path),
             }

@@ -68,7 +68,7 @@ fn edit(
             hint: Some(by_take()),
         });
     };
-    let sides = survey.drift.paths.get(path).and_then(|judged| {
+    let sides = survey.drift.decidable(path).and_then(|(path, judged)| {
         let sides = bytes::with(workspace, survey, |bytes| bytes.sides(path, judged));
         sides?.ok()
     });

@@ -6,6 +6,7 @@ use crate::cli::printer::{paint, painted};
 use crate::engine::Survey;
 use crate::merge::conflict::{Labels, marked};
 use crate::merge::diff::unified_diff;
+use crate::model::plan::Action;
 use crate::model::{Entry, Kind, TreePath};
 use crate::plan::{Judged, Standing};
 
@@ -13,17 +14,10 @@ use crate::plan::{Judged, Standing};
 pub fn of_plan(survey: &Survey, bytes: &Bytes<'_>) -> String {
     let mut out = String::new();
     for action in &survey.plan.actions {
-        let before = bytes.live(&action.path, action.before);
-        let after = bytes.stored(action.after);
-        out.push_str(&one(
-            bytes,
-            &action.path,
-            ("host", before, action.before),
-            ("plan", after, action.after),
-        ));
+        out.push_str(&of_action(survey, action, bytes));
     }
     for path in survey.plan.holds.iter().filter_map(|hold| hold.path.as_ref()) {
-        if let Some(judged) = survey.drift.paths.get(path) {
+        if let Some((path, judged)) = survey.drift.decidable(path) {
             out.push_str(&both_sides(path, judged, bytes));
         }
     }
@@ -46,11 +40,7 @@ pub fn of_path(survey: &Survey, path: &TreePath, judged: &Judged, bytes: &Bytes<
         out.push_str(&from_base(path, judged, bytes, Side::Host));
     }
     match survey.plan.actions.iter().find(|action| &action.path == path) {
-        Some(action) => {
-            let before = bytes.live(path, action.before);
-            let after = bytes.stored(action.after);
-            out.push_str(&one(bytes, path, ("host", before, action.before), ("plan", after, action.after)));
-        }
+        Some(action) => out.push_str(&of_action(survey, action, bytes)),
         None if judged.standing == Standing::Edited => {}
         None if edited && judged.base().is_some() => {
             out.push_str(&from_base(path, judged, bytes, Side::Pack));
@@ -63,6 +53,23 @@ pub fn of_path(survey: &Survey, path: &TreePath, judged: &Judged, bytes: &Bytes<
         }
     }
     out
+}
+
+/// What one step changes. A file that comes from another path is compared with what it was there.
+fn of_action(survey: &Survey, action: &Action, bytes: &Bytes<'_>) -> String {
+    let (path, renames) = (&action.path, &survey.plan.renames);
+    if action.after.is_none()
+        && let Some((to, _)) = renames.iter().find(|(_, from)| *from == path)
+    {
+        return format!("{path}: renamed to {to}\n");
+    }
+    let from = renames.get(path).filter(|_| action.before.is_none()).unwrap_or(path);
+    let before = match from == path {
+        true => action.before,
+        false => survey.drift.paths.get(from).and_then(Judged::actual_entry),
+    };
+    let live = bytes.live(from, before);
+    one(bytes, path, ("host", live, before), ("plan", bytes.stored(action.after), action.after))
 }
 
 /// Both sides' changes since they parted, and what merging them gives.

@@ -30,11 +30,14 @@ pub fn block(workspace: &Workspace, survey: &Survey, hold: &Hold, hints: &Hints,
 
 /// Both sides of a conflict: their digests, and the first place at which they collide.
 pub fn details(workspace: &Workspace, survey: &Survey, hold: &Hold) -> Vec<String> {
-    let HoldCause::Conflict { base, actual, desired, conflict } = &hold.cause else { return Vec::new() };
+    let HoldCause::Conflict { base, actual, desired, renamed, conflict } = &hold.cause else {
+        return Vec::new();
+    };
     // What a rollback would put is not the pack's but what was there before.
     let theirs = if survey.plan.purpose == Purpose::Sync { "pack" } else { "before" };
+    let there = renamed.as_ref().map_or_else(String::new, |to| format!(" ({to})"));
     let mut lines = vec![paint::faint(&format!(
-        "host {} · {theirs} {} · recorded {}",
+        "host {} · {theirs} {}{there} · recorded {}",
         words::entry(*actual),
         words::entry(*desired),
         words::entry(*base)
@@ -43,7 +46,7 @@ pub fn details(workspace: &Workspace, survey: &Survey, hold: &Hold) -> Vec<Strin
     if record.zip(hold.path.as_ref()).is_some_and(|(record, path)| record.decisions.contains_key(path)) {
         lines.push("what was decided here lapsed: the file or what the pack gives changed since".to_owned());
     }
-    if matches!(conflict, Conflict::Text { .. }) {
+    if matches!(**conflict, Conflict::Text { .. }) {
         let sides = bytes::with(workspace, survey, |bytes| sides(bytes, hold, theirs));
         lines.extend(sides.flatten().unwrap_or_default());
     }

@@ -9,7 +9,7 @@ use crate::cli::printer::{paint, painted};
 use crate::engine::Survey;
 use crate::model::fleet::Deleted;
 use crate::model::plan::{Action, Cause, Purpose};
-use crate::model::{PackName, TreePath};
+use crate::model::{Content, PackName, TreePath};
 use crate::plan::{Judged, Standing};
 
 /// The note of a file that was there before packfleet and is equal.
@@ -58,11 +58,23 @@ fn of_action(survey: &Survey, action: &Action) -> Line {
     });
     let letter = match (action.cause, action.before, action.after) {
         (Cause::Restore | Cause::Revert, ..) => '!',
-        (Cause::Merge, ..) => 'M',
+        (Cause::Merge, ..) | (Cause::Rename, None, _) => 'M',
         (_, None, _) => '+',
         (_, _, None) => '-',
         _ => '~',
     };
+    let renames = &survey.plan.renames;
+    if action.after.is_none()
+        && let Some((to, _)) = renames.iter().find(|(_, from)| **from == action.path)
+    {
+        let saved = if action.save { "; what is there is saved" } else { "" };
+        return Line::new(letter, &action.path, format!("renamed to {to}{saved}"));
+    }
+    if let (Cause::Rename, Some(from)) = (action.cause, renames.get(&action.path)) {
+        let as_it_was = actual_content(survey, from) == action.after.map(|after| after.content);
+        let merged = if as_it_was { "" } else { " and the pack's change, merged" };
+        return Line::new(letter, &action.path, format!("your edit of {from}{merged}; the pack renamed it"));
+    }
     let note = match action.cause {
         Cause::Create if host_owned => "the host's from now on",
         Cause::Merge => "your edit and the pack's change, merged",
@@ -89,6 +101,15 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
             Some(Line::new('E', path, format!("{}: left alone", super::words::obstacle(judged))))
         }
         Standing::Edited => Some(Line::new('E', path, "your edit, kept")),
+        Standing::Conflicted
+            if judged.desired.is_none()
+                && let Some(rename) = survey.drift.renames.get(path) =>
+        {
+            Some(Line::new('E', path, format!("your edit, kept; the pack renamed it to {}", rename.to)))
+        }
+        Standing::Conflicted if judged.desired.is_none() && survey.plan.next.entries.contains_key(path) => {
+            Some(Line::new('E', path, "your edit, kept; the pack deleted it"))
+        }
         Standing::Conflicted if judged.desired.is_none() => {
             Some(Line::new('E', path, "your edit: stays, as nobody's file"))
         }
@@ -102,6 +123,12 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
         Standing::Conflicted => Some(Line::new('E', path, "your edit, kept; the pack changed it, too")),
         Standing::Missing if judged.edits.deleted == Deleted::Keep && settles => {
             Some(Line::new('E', path, "deleted on the host: stays away"))
+        }
+        Standing::Behind
+            if judged.recorded.is_none()
+                && survey.plan.next.entries.get(path).is_some_and(|entry| entry.written.is_none()) =>
+        {
+            Some(Line::new('E', path, "deleted on the host under its old name: stays away"))
         }
         Standing::Converged if judged.recorded.is_none() && settles => Some(Line::new('=', path, ADOPTED)),
         Standing::Converged if judged.desired.is_some() && judged.recorded.is_some() && settles => {
@@ -119,6 +146,11 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
         }
         _ => None,
     }
+}
+
+/// What lies at a path, if that is a file.
+fn actual_content(survey: &Survey, path: &TreePath) -> Option<Content> {
+    Some(survey.drift.paths.get(path)?.actual_entry()?.content)
 }
 
 fn settles_mark(survey: &Survey, path: &TreePath) -> bool {

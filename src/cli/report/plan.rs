@@ -342,7 +342,7 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
 /// Whether a pack that is not on record finds files in its way that may be its own.
 pub fn is_first_contact(survey: &Survey, pack: &PackName) -> bool {
     let stranger = |hold: &Hold| {
-        matches!(hold.cause, HoldCause::Conflict { conflict: Conflict::NotOurs, .. })
+        matches!(&hold.cause, HoldCause::Conflict { conflict, .. } if **conflict == Conflict::NotOurs)
             && hold.pack.as_ref() == Some(pack)
     };
     survey.installed(pack).is_none() && survey.plan.holds.iter().any(stranger)

@@ -7,8 +7,9 @@ use super::ranges::compress;
 use crate::cli::printer::{paint, shown};
 use crate::engine::report::cause_word;
 use crate::engine::{Outcome, Survey, Wait};
+use crate::merge::text::{MAX_BYTES, MAX_LINES};
 use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle, OverlayFault, OverlayStep};
-use crate::model::{DeploymentName, Entry, Kind, PackName};
+use crate::model::{DeploymentName, Entry, Kind, PackName, TreePath};
 use crate::plan::Judged;
 
 /// `1 file`, `2 files`.
@@ -39,7 +40,7 @@ pub fn outcome(outcome: Outcome) -> (&'static str, Style) {
 /// A hold in one sentence, path and pack left out.
 pub fn hold(cause: &HoldCause) -> String {
     match cause {
-        HoldCause::Conflict { conflict, .. } => conflicting(conflict),
+        HoldCause::Conflict { conflict, renamed, .. } => conflicting(conflict, renamed.as_ref()),
         HoldCause::Obstructed(obstacle) => in_the_way(obstacle),
         HoldCause::Nested { by } => format!("lies above or below {by}, which is held"),
         HoldCause::Requires { pack } => format!("pack {pack}, on which it depends, is held"),
@@ -97,24 +98,47 @@ fn overlays(faults: &[OverlayFault], to: &str) -> String {
     }
 }
 
-fn conflicting(conflict: &Conflict) -> String {
+/// What a person did, and what the pack did: changed, deleted or renamed.
+fn conflicting(conflict: &Conflict, renamed: Option<&TreePath>) -> String {
+    let went = |text: String| match renamed {
+        Some(to) => format!("{text}; the pack renamed it to {to}"),
+        None => text,
+    };
+    let to = || renamed.map_or_else(|| "another path".to_owned(), ToString::to_string);
     match conflict {
         Conflict::Text { line, places: 1 } => {
-            format!("line {line} was changed on the host and by the pack")
+            went(format!("line {line} was changed on the host and by the pack"))
         }
-        Conflict::Text { line, places } => {
-            format!("line {line} and {} were changed on the host and by the pack", more_places(places - 1))
-        }
-        Conflict::Binary => "changed on the host and by the pack, and it is no text".to_owned(),
+        Conflict::Text { line, places } => went(format!(
+            "line {line} and {} were changed on the host and by the pack",
+            more_places(places - 1)
+        )),
+        Conflict::Binary => went("changed on the host and by the pack, and it is no text".to_owned()),
+        Conflict::Kind if renamed.is_some() => went("changed on the host, and one side is a link".to_owned()),
         Conflict::Kind => "changed on the host and by the pack, and one of them is a link".to_owned(),
         Conflict::NotOurs => "a file that is not packfleet's lies where the pack installs one".to_owned(),
-        Conflict::UpstreamDeleted => "edited on the host, and gone from the pack".to_owned(),
-        Conflict::HostDeleted => "deleted on the host, and changed by the pack".to_owned(),
-        Conflict::TooLarge => "changed on the host and by the pack, and too large to merge".to_owned(),
-        Conflict::NoBase => {
-            "changed on the host and by the pack, and the version that both come from is not to be had"
-                .to_owned()
+        Conflict::UpstreamDeleted => "edited on the host, and deleted by the pack".to_owned(),
+        Conflict::Dropped => "edited on the host, and its pack is to go from here".to_owned(),
+        Conflict::Occupied => {
+            format!("edited on the host; the pack renamed it to {}, where something lies already", to())
         }
+        Conflict::HostsPath => {
+            format!("edited on the host; the pack renamed it to {}, which is the host's", to())
+        }
+        Conflict::OtherPack(pack) => format!("edited on the host, and {} of pack {pack} now", to()),
+        Conflict::NotThen { generation } => {
+            format!("edited on the host, and not there at generation {generation}")
+        }
+        Conflict::HostDeleted => "deleted on the host, and changed by the pack".to_owned(),
+        Conflict::TooLarge => went(format!(
+            "changed on the host and by the pack, and too large to merge (more than {MAX_LINES} lines, or \
+             {} MiB)",
+            MAX_BYTES >> 20
+        )),
+        Conflict::NoBase => went(
+            "changed on the host and by the pack, and the version that both come from is not to be had"
+                .to_owned(),
+        ),
     }
 }
 
@@ -289,13 +313,17 @@ pub fn entry(entry: Option<Entry>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TreePath;
 
     #[test]
     fn holds_are_counted_by_kind() {
         let hold = |cause| Hold { pack: None, path: None, cause };
-        let conflict =
-            || HoldCause::Conflict { base: None, actual: None, desired: None, conflict: Conflict::NotOurs };
+        let conflict = || HoldCause::Conflict {
+            base: None,
+            actual: None,
+            desired: None,
+            renamed: None,
+            conflict: Box::new(Conflict::NotOurs),
+        };
         let by = TreePath::new("a").unwrap();
         let all = [
             hold(conflict()),
