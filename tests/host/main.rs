@@ -1,8 +1,5 @@
-//! Hosts: the contract that all of them keep, and what only a disk can show.
+//! Hosts: the contract that all of them keep.
 
 mod contract;
-mod disk;
 mod glance;
-mod kill;
-mod power;
 mod world;

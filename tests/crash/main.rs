@@ -1,0 +1,8 @@
+//! A root on this machine against whatever can go wrong: kills, failing calls, power cuts, odd disks.
+
+mod disk;
+mod kill;
+mod power;
+#[path = "../host/world.rs"]
+#[expect(dead_code, reason = "the contract of hosts in memory needs more of it")]
+mod world;
