@@ -12,7 +12,7 @@ use std::io;
 
 use super::beneath::Dir;
 use super::edits::{Dropped, Edits};
-use super::journal::{Doing, Manifest, slot};
+use super::journal::{Doing, Manifest, marked, slot};
 use super::live::{Live, out_of_reach};
 use super::recover::mend;
 use super::salvage::Salvage;
@@ -164,10 +164,10 @@ fn objects(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
 }
 
 fn generation(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
-    match slots.unlink(slot::UNDO) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        removed => removed?,
-    }
+    slots.unlink(marked(slots)?).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
     if state.stat(name::STAGE)?.is_none() {
         return Ok(());
     }

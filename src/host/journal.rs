@@ -5,6 +5,8 @@
 //! carried out or taken back. Renaming it into place is the commit point; the marked one, which turns
 //! the switch around, was staged beside it, so that marking needs no space.
 
+use std::io;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,9 @@ pub mod slot {
     pub const LOG: &str = "log";
     /// Present as long as history and log lack their line.
     pub const UNLOGGED: &str = "unlogged";
+
+    /// The names of the marked journal, by how often the switch has failed: a rename needs no space.
+    pub const UNDOS: [&str; 3] = [UNDO, "undo.1", "undo.2"];
 
     /// A step's slot.
     pub fn step(number: u32) -> String {
@@ -153,6 +158,26 @@ impl Journal {
             root: at.clone(),
             source,
         })
+    }
+}
+
+/// Under which name the marked journal lies in the stage.
+pub fn marked(slots: &Dir) -> io::Result<&'static str> {
+    for name in slot::UNDOS.into_iter().rev() {
+        if slots.stat(name)?.is_some() {
+            return Ok(name);
+        }
+    }
+    Ok(slot::UNDO)
+}
+
+/// Notes that a switch failed after its commit point, and says whether it may be tried again.
+pub fn may_fail_again(slots: &Dir) -> io::Result<bool> {
+    let known = marked(slots)?;
+    let next = slot::UNDOS.into_iter().skip_while(|name| *name != known).nth(1);
+    match next {
+        Some(next) => slots.replace(known, slots, next).map(|()| true),
+        None => Ok(false),
     }
 }
 

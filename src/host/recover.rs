@@ -16,20 +16,33 @@ use super::state::failed;
 use super::{HostError, swap};
 use crate::model::TreePath;
 
-/// Ends every exchange that was cut short where there is none in one step; see [`swap`].
+/// Ends every exchange, and every move, that was cut short where neither is one step; see [`swap`].
 pub fn mend_all(live: &mut Live<'_>, slots: &Dir, manifest: &Manifest) -> Result<(), HostError> {
-    let names = slots.names().map_err(failed("list", ".packfleet/stage"))?;
-    if !names.iter().any(|(name, _)| name.ends_with(swap::aside("").as_bytes())) {
-        return Ok(());
-    }
     live.forget();
     for (slot, doing) in manifest.doings() {
-        if let Doing::Exchange { action, after, .. } = doing {
-            mend(live, slots, &slot, &action.path, |found| found.is(Some(after)))
-                .map_err(failed("end the exchange of", action.path.as_str()))?;
-        }
+        let mended = match doing {
+            Doing::Exchange { action, after, .. } => {
+                mend(live, slots, &slot, &action.path, |found| found.is(Some(after)))
+            }
+            Doing::Create { action, .. } => mend_put(live, slots, &slot, &action.path),
+            _ => Ok(()),
+        };
+        mended.map_err(failed("end what was begun at", doing.path().as_str()))?;
     }
     Ok(())
+}
+
+/// What was linked into its place and still has its slot leaves that.
+fn mend_put(live: &mut Live<'_>, slots: &Dir, slot: &str, path: &TreePath) -> io::Result<()> {
+    let Some(staged) = slots.stat(slot)? else { return Ok(()) };
+    let found = match live.parent(path).and_then(|dir| dir.stat(path.file_name())) {
+        Err(error) if out_of_reach(&error) => None,
+        found => found?,
+    };
+    match found {
+        Some(found) if (found.inode, found.mount) == (staged.inode, staged.mount) => slots.unlink(slot),
+        _ => Ok(()),
+    }
 }
 
 /// Ends the exchange of one slot; what is to be spared is known elsewhere.

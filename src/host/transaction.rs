@@ -18,7 +18,7 @@ use super::cache;
 use super::check;
 use super::finish::finish;
 use super::generations::{Generations, remove};
-use super::journal::{Direction, Journal, Manifest, slot};
+use super::journal::{Direction, Journal, Manifest, marked, may_fail_again, slot};
 use super::live::Live;
 use super::lock::Lock;
 use super::recover::{mend_all, stranger};
@@ -94,7 +94,10 @@ pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Ap
             back(&mut live, &state, &slots, &manifest, Direction::Forward).map_err(&pending)?;
             Err(error)
         }
-        Err(Halt::Failed(error)) => Err(pending(error)),
+        Err(Halt::Failed(error)) => {
+            let _counted_next_time = may_fail_again(&slots).is_err();
+            Err(pending(error))
+        }
     }
 }
 
@@ -149,7 +152,11 @@ fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, Ho
         match forward(&mut live, &slots, &manifest, Start::Again) {
             Ok(()) => Ok(false),
             Err(Halt::Moved { .. } | Halt::Failed(HostError::Unfit { .. })) => Ok(true),
-            Err(Halt::Failed(error)) => Err(error),
+            // The third failure is the last: whatever is wrong, it does not go away.
+            Err(Halt::Failed(error)) => match may_fail_again(&slots) {
+                Ok(false) => Ok(true),
+                Ok(true) | Err(_) => Err(error),
+            },
         }
     };
     if !new && goes_back().map_err(&pending)? {
@@ -222,7 +229,9 @@ fn back(
     direction: Direction,
 ) -> Result<Vec<EditId>, HostError> {
     if direction == Direction::Forward {
-        let marked = slots.replace(slot::UNDO, state, name::JOURNAL).and_then(|()| state.sync());
+        let marked = marked(slots)
+            .and_then(|undo| slots.replace(undo, state, name::JOURNAL))
+            .and_then(|()| state.sync());
         marked.map_err(failed("mark", ".packfleet/journal"))?;
     }
     let saved = undo(live, state, slots, manifest)?;

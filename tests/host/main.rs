@@ -2,4 +2,5 @@
 
 mod contract;
 mod glance;
+mod lacking;
 mod world;

@@ -13,7 +13,7 @@ use packfleet::host::{
 };
 use packfleet::model::fleet::Edits;
 use packfleet::model::pack::{CommitId, InstallMap, Modes, Pin};
-use packfleet::model::plan::{Action, Cause, Plan, Purpose};
+use packfleet::model::plan::{Action, Cause, Obstacle, Plan, Purpose};
 use packfleet::model::record::{Record, Recorded, RecordedPack};
 use packfleet::model::{Content, DesiredDigest, Entry, HostPath, Kind, TreeDigest, TreePath};
 
@@ -258,6 +258,7 @@ pub fn plan(host: &dyn Host, wanted: &Files, version: &str) -> Plan {
     for at in paths {
         let before = match seen.actual.paths.get(at) {
             Some(Seen::Entry(entry)) => Some(*entry),
+            Some(Seen::Obstacle(Obstacle::Unreadable(why))) => panic!("{at} cannot be read: {why}"),
             _ => None,
         };
         let after = wanted.get(at).copied();
