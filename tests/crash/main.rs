@@ -3,6 +3,7 @@
 mod disk;
 mod kill;
 mod power;
+mod stand;
 #[path = "../host/world.rs"]
 #[expect(dead_code, reason = "the contract of hosts in memory needs more of it")]
 mod world;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::kill::{After, Ending, Stand, Story, copy, spread, strace_works};
+use crate::stand::{After, Ending, Stand, Story, copy, spread, strace_works};
 
 /// Cuts at calls of one name, evenly spread.
 const MOST: usize = 4;
@@ -115,7 +115,7 @@ fn cut_everywhere(name: &str) {
         for at in spread(count, MOST).into_iter().chain([count + 1]) {
             copy(&beginning, &disk.image());
             disk.mount();
-            let code = stand.fault(name, &call, "signal=SIGKILL", at);
+            let code = stand.fault(name, &call, "signal=SIGKILL", &at.to_string());
             disk.cut();
             let what = format!("{name}: power cut at {call} {at} of {count} (exit {code:?})");
             let ending = stand.check(&what, After::Kill);
