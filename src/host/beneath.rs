@@ -214,7 +214,7 @@ impl Dir {
 
     /// What lies at a name; `None` if nothing does.
     pub fn stat(&self, name: impl Arg) -> io::Result<Option<Stat>> {
-        if self.ways.mount_ids == mounts::Told::ByStatx {
+        if self.ways.mount_ids == mounts::Told::Statx {
             let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
             return match fs::statx(&self.fd, name, flags, STATS) {
                 Ok(statx) => Ok(Some(Stat::new(&statx))),
@@ -350,7 +350,7 @@ impl Dir {
     /// Makes the whole file system durable, if one call can do that and tell whether it did: older kernels,
     /// which are those that do not tell mounts by `statx`, keep errors to themselves.
     pub fn sync_file_system(&self) -> io::Result<Whole> {
-        if self.ways.mount_ids != mounts::Told::ByStatx {
+        if self.ways.mount_ids != mounts::Told::Statx {
             return Ok(Whole::Unable);
         }
         match fs::syncfs(self.readable()?.as_fd()) {
@@ -364,7 +364,7 @@ impl Dir {
     pub fn has_syncfs(&self) -> bool {
         // On a descriptor that is only a place, the call itself answers EBADF.
         let asked = fs::syncfs(self.fd.as_fd());
-        self.ways.mount_ids == mounts::Told::ByStatx && matches!(asked, Ok(()) | Err(Errno::BADF))
+        self.ways.mount_ids == mounts::Told::Statx && matches!(asked, Ok(()) | Err(Errno::BADF))
     }
 
     /// The number of its kind of file system.
@@ -410,7 +410,7 @@ pub fn stat_file(file: &File) -> io::Result<Stat> {
 pub fn stat_open(fd: BorrowedFd<'_>) -> io::Result<(Stat, mounts::Told)> {
     match fs::statx(fd, "", AtFlags::EMPTY_PATH, STATS) {
         Ok(statx) if StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::MNT_ID) => {
-            return Ok((Stat::new(&statx), mounts::Told::ByStatx));
+            return Ok((Stat::new(&statx), mounts::Told::Statx));
         }
         Ok(_) | Err(Errno::NOSYS | Errno::PERM) => {}
         Err(error) => return Err(error.into()),

@@ -115,9 +115,9 @@ pub fn features(ground: &Ground) -> Result<Features, HostError> {
              mount: slower, as safe",
         ),
         mount_ids: match root.mount_ids() {
-            Told::ByStatx => Support::Present,
-            Told::ByProc => missing("mounts are told apart by /proc/self/fdinfo: slower, as safe"),
-            Told::ByDevice => missing(
+            Told::Statx => Support::Present,
+            Told::Proc => missing("mounts are told apart by /proc/self/fdinfo: slower, as safe"),
+            Told::Device => missing(
                 "devices are compared, which does not tell two mounts of one file system apart: a switch \
                  that meets one is taken back",
             ),

@@ -10,19 +10,19 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// `statx`, with everything else.
-    ByStatx,
+    Statx,
     /// `/proc`, for one descriptor at a time.
-    ByProc,
+    Proc,
     /// Nobody: devices are compared.
-    ByDevice,
+    Device,
 }
 
 /// The id of an open descriptor's mount, or else of its device.
 pub fn of(fd: BorrowedFd<'_>, device: u64) -> (u64, Told) {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
     match info.ok().as_deref().and_then(mount_id) {
-        Some(id) => (id, Told::ByProc),
-        None => (device, Told::ByDevice),
+        Some(id) => (id, Told::Proc),
+        None => (device, Told::Device),
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
     fn proc_tells_what_statx_tells() {
         for place in ["/", "/proc"] {
             let file = std::fs::File::open(place).unwrap();
-            if let (id, Told::ByProc) = of(file.as_fd(), 0) {
+            if let (id, Told::Proc) = of(file.as_fd(), 0) {
                 assert_eq!(id, stat_file(&file).unwrap().mount, "{place}");
             } else {
                 eprintln!("SKIPPED: /proc tells no mount ids");

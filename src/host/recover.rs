@@ -53,7 +53,7 @@ pub fn mend(
     path: &TreePath,
     spare: impl Fn(&Found) -> bool,
 ) -> io::Result<()> {
-    if slots.stat(&swap::aside(slot))?.is_none() {
+    if slots.stat(swap::aside(slot))?.is_none() {
         return Ok(());
     }
     let dir = match live.parent(path) {
