@@ -8,7 +8,7 @@
 //! packs and versions, and holds no path.
 
 use crate::host::Observation;
-use crate::host::{Glance, Unchanged};
+use crate::host::{Glance, Unchanged, version_file};
 use crate::model::actual::Actual;
 use crate::model::desired::{Desired, DesiredPack, Resolution};
 use crate::model::fleet::{Deployment, State};
@@ -20,7 +20,6 @@ use crate::plan::drift::PackDrift;
 
 use super::report::{Report, Survey};
 use super::resolve::Resolutions;
-use super::version_file;
 use super::workspace::Workspace;
 use super::{Options, Unmanaged};
 

@@ -17,6 +17,7 @@
 
 pub mod adopt;
 pub mod against;
+mod alike;
 mod bases;
 pub mod capture;
 pub mod checks;
@@ -31,7 +32,6 @@ mod host_keys;
 pub mod inspect;
 pub mod lock;
 pub mod mask;
-mod merging;
 pub mod orphans;
 pub mod outdated;
 pub mod overlay;
@@ -42,7 +42,6 @@ mod repository;
 pub mod resolve;
 pub mod rollback;
 mod sketch;
-pub mod version_file;
 pub mod working_tree;
 pub mod workspace;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery, Reread};
+use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery, Reread, version_file};
 use crate::model::actual::Seen;
 use crate::model::desired::{Desired, Resolution};
 use crate::model::fleet::{Deployment, Mode, State};
@@ -14,14 +14,14 @@ use crate::plan::Drift;
 use crate::plan::planner::{self, Question};
 use crate::plan::renames;
 use crate::plan::verdict::MergeAnswer;
+use crate::plan::{host_keys as keys_of_hosts, merging};
 
+use super::alike;
 use super::checks;
 use super::contents::Contents;
 use super::host_keys;
-use super::merging;
 use super::report::{Failure, Outcome, Report, Survey, outcome_of};
 use super::resolve::{Resolutions, Resolved};
-use super::version_file;
 use super::workspace::Workspace;
 use super::{Options, Recover, Unmanaged};
 
@@ -140,11 +140,11 @@ pub(crate) fn plan_for(
         merged: BTreeMap::new(),
         resolved,
     };
-    let keys = host_keys::owned(packs_of(&drift, &desired));
+    let keys = keys_of_hosts::owned(packs_of(&drift, &desired));
     let contents = Contents::new(workspace, host, &survey, NOTHING);
     let mut made = host_keys::adapt(&mut drift, &keys, &contents, host);
     if let Some(record) = &observation.record {
-        let mut alike = merging::Alike::new(&contents);
+        let mut alike = alike::Alike::new(&contents);
         renames::find(&mut drift, record, &mut |a, b| alike.percent(a, b));
         made.extend(host_keys::adapt_followed(&mut drift, &keys, &contents, host));
     }
@@ -297,7 +297,7 @@ pub(crate) fn carry_out(
         Some(path) => {
             let map = version_file::parse(survey.observation.version_file.as_deref())
                 .map_err(|error| Failure::Request(format!("{path}: {error}")))?;
-            Some((path.clone(), version_file::render(map, deployment, plan, options.now)))
+            Some((path.clone(), version_file::render(map, deployment.location.as_deref(), plan, options.now)))
         }
     };
     let commit = Commit {
@@ -308,7 +308,7 @@ pub(crate) fn carry_out(
             .fleet
             .sync_log
             .clone()
-            .map(|path| (path, version_file::log_line(deployment, plan, options.now))),
+            .map(|path| (path, version_file::log_line(plan, options.now))),
         keep_generations: workspace.fleet.keep_generations.max(1),
         // Files were read that the stat cache ought to have known: it has grown stale.
         reread: match survey.observation.actual.hashed {

@@ -9,12 +9,12 @@ use crate::model::plan::{Conflict, Purpose};
 use crate::model::record::Record;
 use crate::model::{Content, DesiredDigest, PackName, TreePath};
 use crate::plan::drift::{Adapted, Judged};
-use crate::plan::rollback::{Reader, Undo, rollback};
+use crate::plan::host_keys::{self, Keys};
+use crate::plan::merging;
+use crate::plan::rollback::{Conflicts, Reader, Undo, rollback};
 use crate::plan::verdict::MergeAnswer;
 
 use super::contents::Contents;
-use super::host_keys::{self, Keys};
-use super::merging;
 use super::pass::{self, NOTHING};
 use super::report::{Failure, Report, Survey};
 use super::resolve::resolve;
@@ -67,7 +67,8 @@ pub fn plan(
     let actions: Vec<_> = later.iter().map(|generation| generation.actions.clone()).collect();
     let (plan, made) = {
         let undo = Undo {
-            deployment,
+            policies: &deployment.policies(),
+            conflicts: Conflicts::Hold,
             record: &record,
             digest: survey.observation.digest,
             later: &actions,

@@ -2,19 +2,16 @@
 //!
 //! The copy lies in the state directory and holds everything below a pack's targets: what packfleet puts,
 //! what people edited, and what belongs to the host, since a build needs it all. The live tree is only
-//! read, through no link, and nothing of the copy ever goes live. A command gets no input; what it prints
-//! is kept for the report, its end if it is long.
+//! read, through no link, and nothing of the copy ever goes live.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use super::beneath::{Dir, Node};
+use super::command::{Offspring, Run, run};
 use super::lock::Lock;
 use super::state::{Ground, failed};
 use super::transaction::{open_or_make, state_or_make};
@@ -26,10 +23,6 @@ use crate::model::{HostPath, Kind, TreePath};
 const COPY: &str = "check";
 /// A command that runs longer is ended.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Of a command's output so much is kept, from its end.
-const KEPT: u64 = 16 * 1024;
-/// A command that prints more is ended.
-const MOST_OUTPUT: u64 = 64 * 1024 * 1024;
 
 /// Runs the commands one after another, up to the first that fails. Takes the lock.
 pub fn check(at: &HostPath, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError> {
@@ -51,8 +44,7 @@ pub fn clear(at: &HostPath) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     };
-    gone(fs::remove_dir_all(&copy))?;
-    gone(fs::remove_file(copy.with_extension("output")))
+    gone(fs::remove_dir_all(&copy))
 }
 
 fn copy_tree(ground: &Ground, check: &Check<'_>, blobs: &dyn Blobs, copy: &Path) -> Result<(), HostError> {
@@ -179,75 +171,22 @@ fn run_all(check: &Check<'_>, copy: &Path) -> Result<Checked, HostError> {
         None => copy.to_owned(),
         Some(at) => copy.join(at.as_str()),
     };
-    for command in &check.commands {
-        let shown = command.join(" ");
-        let output = copy.with_extension("output");
-        let ended = run(command, &at, &output);
-        let told = tail(&output);
-        let _removed = fs::remove_file(&output);
-        let why = match ended {
-            Ok(Ended::With(status)) if status.success() => continue,
-            Ok(Ended::With(status)) => status.to_string(),
-            Ok(Ended::TooLong) => format!("it ran longer than {} s and was ended", LIMIT.as_secs()),
-            Ok(Ended::TooMuch) => "it printed too much and was ended".to_owned(),
-            Err(error) => format!("it cannot be run: {error}"),
+    for words in &check.commands {
+        let ran = Dir::root(&at.to_string_lossy()).and_then(|at| {
+            let environment = [("PACKFLEET_CHECK", "1".to_owned())];
+            let offspring = Offspring::Ends;
+            run(&Run { words, at: &at, environment: &environment, limit: LIMIT, offspring })
+        });
+        let (why, output) = match ran {
+            Ok(ran) => match ran.failure(0, LIMIT) {
+                None => continue,
+                Some(why) => (why, ran.output),
+            },
+            Err(error) => (format!("it cannot be run: {error}"), String::new()),
         };
-        let output = told.unwrap_or_default();
-        return Ok(Checked::Failed { command: shown, why, output });
+        return Ok(Checked::Failed { command: words.join(" "), why, output });
     }
     Ok(Checked::Passed)
-}
-
-enum Ended {
-    With(ExitStatus),
-    TooLong,
-    TooMuch,
-}
-
-fn run(command: &[String], at: &Path, output: &PathBuf) -> io::Result<Ended> {
-    let Some((program, arguments)) = command.split_first() else {
-        return Err(io::Error::other("the command is empty"));
-    };
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(output)?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .current_dir(at)
-        .env("PACKFLEET_CHECK", "1")
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file.try_clone()?)
-        .process_group(0)
-        .spawn()?;
-    let begun = Instant::now();
-    let ended = loop {
-        if let Some(status) = child.try_wait()? {
-            break Ended::With(status);
-        }
-        if begun.elapsed() > LIMIT {
-            break Ended::TooLong;
-        }
-        if file.metadata()?.len() > MOST_OUTPUT {
-            break Ended::TooMuch;
-        }
-        sleep(Duration::from_millis(10));
-    };
-    // What it started goes with it, whichever way it ended.
-    if let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
-        let _gone_already = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
-    if !matches!(ended, Ended::With(_)) {
-        child.wait()?;
-    }
-    Ok(ended)
-}
-
-fn tail(output: &Path) -> io::Result<String> {
-    let mut file = File::open(output)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(KEPT)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The end of a switch: record, VERSION, lines, a late look, the backup.
 //!
 //! ```text
-//! record ─► sync ─► VERSION ─► history, log ─► planned edits ─► late look ─► empty directories ─► objects
+//! record ─► sync ─► VERSION ─► (services, quick checks) ─► history, log ─► planned edits ─► late look ─► empty directories ─► objects
 //!        ─► the stage becomes the generation ─► old generations go ─► sync ─► the journal goes
 //! ```
 //! Reached only when all files are new and durable. Every part can be repeated, so a crash here ends in
@@ -21,17 +21,36 @@ use super::state::{digest_record, failed, name, read};
 use super::{EditId, HostError, generations, lines, swap};
 use crate::model::{Content, TreePath};
 
-/// Ends a switch whose files are all new. `slots` is the stage, or already the generation.
-pub fn finish(
+/// Makes the new record and VERSION those that count. `slots` is the stage, or already the generation.
+pub fn install(live: &mut Live<'_>, state: &Dir, slots: &Dir, manifest: &Manifest) -> Result<(), HostError> {
+    record(state, slots, manifest).map_err(failed("replace", ".packfleet/record"))?;
+    if let Some((path, content)) = &manifest.version {
+        version(live, slots, path, *content).map_err(failed("replace", path.as_str()))?;
+    }
+    Ok(())
+}
+
+/// Gives record and VERSION back, if they are the new ones. `slots` is the stage.
+pub fn uninstall(
+    live: &mut Live<'_>,
+    state: &Dir,
+    slots: &Dir,
+    manifest: &Manifest,
+) -> Result<(), HostError> {
+    // VERSION first: it must never be newer than the record.
+    if let Some((path, content)) = &manifest.version {
+        version_back(live, slots, path, *content).map_err(failed("give back", path.as_str()))?;
+    }
+    record_back(state, slots, manifest).map_err(failed("give back", ".packfleet/record"))
+}
+
+/// Ends a switch whose record is the new one: from here on there is only forward.
+pub fn close(
     live: &mut Live<'_>,
     state: &Dir,
     slots: &Dir,
     manifest: &Manifest,
 ) -> Result<Vec<EditId>, HostError> {
-    record(state, slots, manifest).map_err(failed("replace", ".packfleet/record"))?;
-    if let Some((path, content)) = &manifest.version {
-        version(live, slots, path, *content).map_err(failed("replace", path.as_str()))?;
-    }
     // Not fatal: the next apply tries again.
     let _later = lines::write(live, state, slots, manifest).is_err();
     let saved = save(&mut live.looker, state, slots, manifest)?;
@@ -75,6 +94,36 @@ fn record(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
     // VERSION must never be newer than the record after a power cut.
     state.sync()?;
     slots.sync()
+}
+
+fn record_back(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
+    swap::mend_own(slots, slot::RECORD)?;
+    let live = read(state, name::RECORD)?;
+    if live.is_none_or(|bytes| digest_record(&bytes) != manifest.record) {
+        return Ok(());
+    }
+    match slots.stat(slot::RECORD)? {
+        Some(_) => slots.exchange_own(slot::RECORD, state, name::RECORD)?,
+        None => state.take_to(name::RECORD, slots, slot::RECORD)?,
+    }
+    state.sync()?;
+    slots.sync()
+}
+
+fn version_back(live: &mut Live<'_>, slots: &Dir, path: &TreePath, content: Content) -> io::Result<()> {
+    let is_new = |found: &Found| found.entry().is_some_and(|entry| entry.content == content);
+    mend(live, slots, slot::VERSION, path, is_new)?;
+    let old = live.looker.look(slots, slot::VERSION)?.found;
+    // Staged still, or something else by now, which is somebody's.
+    if is_new(&old) || !is_new(&live.look(path)?.found) {
+        return Ok(());
+    }
+    let dir = live.parent(path)?;
+    match old {
+        Found::Absent => dir.take_to(path.file_name(), slots, slot::VERSION)?,
+        _ => slots.exchange(slot::VERSION, &dir, path.file_name())?,
+    }
+    dir.sync()
 }
 
 fn version(live: &mut Live<'_>, slots: &Dir, path: &TreePath, content: Content) -> io::Result<()> {

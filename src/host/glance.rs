@@ -17,7 +17,7 @@ use super::sight::Looker;
 use super::spread::spread;
 use super::state::{Ground, failed, name};
 use super::table::{Known, Row, Rows, Whose};
-use super::{Glance, HostError, Trust, Unchanged};
+use super::{Glance, Health, HostError, Trust, Unchanged};
 use crate::model::{Entry, Kind};
 
 /// Rows that one thread looks at in one go.
@@ -81,7 +81,8 @@ pub fn glance(ground: &Ground, glance: &Glance) -> Result<Option<Unchanged>, Hos
         Some(path) => read_small(ground, path).map_err(failed("read", path.as_str()))?,
         None => None,
     };
-    Ok(Some(Unchanged { generation: settled.generation, digest: settled.digest, version_file, health: None }))
+    let health = Health::load(&state);
+    Ok(Some(Unchanged { generation: settled.generation, digest: settled.digest, version_file, health }))
 }
 
 /// All rows in units, and how many there are.

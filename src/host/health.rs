@@ -5,11 +5,14 @@
 //! nobody any more, because whoever did so died, is looked at anew by the next run, with a full window.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::EditId;
+use super::beneath::Dir;
+use super::state::{name, read};
 use crate::model::care::Aftercare;
 use crate::model::{PackName, TreePath};
 
@@ -38,6 +41,8 @@ pub enum Verdict {
     TakenBack,
     /// Ill: what stands now did not pass.
     Ill,
+    /// Found ill, and on the way back.
+    GoingBack,
 }
 
 /// The last word on a deployment's health.
@@ -110,4 +115,29 @@ pub enum Watch {
     Anew,
     /// Nothing: what comes next decides about it.
     Leave,
+}
+
+impl Health {
+    /// The last word; `None` if there is none, or none that can be read.
+    pub(super) fn load(state: &Dir) -> Option<Self> {
+        serde_json::from_slice(&read(state, name::HEALTH).ok()??).ok()
+    }
+
+    /// Makes it the last word, durably.
+    pub(super) fn store(&self, state: &Dir) -> io::Result<()> {
+        match state.unlink(name::NEW_HEALTH) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+        let mut file = state.create(name::NEW_HEALTH)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        state.replace(name::NEW_HEALTH, state, name::HEALTH)?;
+        state.sync()
+    }
+
+    /// Whether the next run has something to do about it, at this generation.
+    pub fn is_open(&self) -> bool {
+        matches!(self.verdict, Verdict::Watching | Verdict::GoingBack | Verdict::Ill)
+    }
 }

@@ -4,7 +4,8 @@
 //! finds there. What it remembers is where the bytes of backups lie, which never changes.
 
 use std::io::{self, Read};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -16,9 +17,9 @@ use super::journal::Journal;
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
-    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, HistoryLine, Host,
-    HostError, Interrupted, Look, Observation, Recovery, Resume, SavedEdit, Trust, Unchanged, check,
-    features, glance, listing, transaction,
+    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, Health,
+    HistoryLine, Host, HostError, Interrupted, Look, Observation, Recovery, Resume, SavedEdit, Trust,
+    Unchanged, check, features, glance, listing, transaction,
 };
 use crate::model::record::Record;
 use crate::model::{Content, HostPath, TreePath};
@@ -32,12 +33,25 @@ pub struct LocalHost {
     root: HostPath,
     /// Where the backups' bytes lie, for the generations that it was made from.
     index: Mutex<Option<(Vec<u64>, Index)>>,
+    /// Set by whoever stands between this and a controller, once that is gone.
+    left_alone: Arc<AtomicBool>,
 }
 
 impl LocalHost {
     /// Names a root; nothing is touched before it is used.
     pub fn open(root: HostPath) -> Self {
-        Self { root, index: Mutex::new(None) }
+        Self { root, index: Mutex::new(None), left_alone: Arc::default() }
+    }
+
+    /// Watches end with a look at this: once it says so, nobody is there any more who could be told how a
+    /// change fares, and one that is still watched when its time is over goes back.
+    #[must_use]
+    pub fn left_alone_when(self, left_alone: Arc<AtomicBool>) -> Self {
+        Self { left_alone, ..self }
+    }
+
+    fn attended(&self) -> bool {
+        !self.left_alone.load(Ordering::Acquire)
     }
 
     /// The state directory, where there is one.
@@ -88,6 +102,7 @@ impl Host for LocalHost {
                 observation.record = Some(record);
                 observation.digest = Some(digest);
             }
+            observation.health = Health::load(&state);
             observation.interrupted = Journal::load(&state, &self.root)?
                 .map(|journal| Interrupted { generation: journal.generation });
             if look.trust == Trust::StatCache {
@@ -154,8 +169,8 @@ impl Host for LocalHost {
         }
     }
 
-    fn recover(&self, look: &Look, _resume: &Resume) -> Result<Recovery, HostError> {
-        transaction::recover(&self.root, Owner::looking(look, &self.root))
+    fn recover(&self, look: &Look, resume: &Resume) -> Result<Recovery, HostError> {
+        transaction::recover(&self.root, Owner::looking(look, &self.root), resume, &|| self.attended())
     }
 
     fn check(&self, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError> {
@@ -163,7 +178,7 @@ impl Host for LocalHost {
     }
 
     fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError> {
-        transaction::apply(&self.root, commit, blobs)
+        transaction::apply(&self.root, commit, blobs, &|| self.attended())
     }
 
     fn history(&self) -> Result<Vec<HistoryLine>, HostError> {

@@ -22,8 +22,10 @@ mod attributes;
 mod beneath;
 mod cache;
 mod check;
+mod command;
 mod durable;
 mod edits;
+mod error_rate;
 mod features;
 mod finish;
 #[doc(hidden)]
@@ -40,8 +42,10 @@ mod local;
 mod lock;
 mod memory;
 mod mounts;
+mod probe;
 mod recover;
 mod refresh;
+mod retreat;
 mod salvage;
 mod scan;
 mod sight;
@@ -52,8 +56,11 @@ mod steps;
 mod swap;
 mod switch;
 mod table;
+mod tend;
 mod transaction;
 mod undo;
+mod units;
+pub mod version_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -32,6 +32,10 @@ pub mod name {
     pub const EDITS: &str = "edits";
     /// One line per generation.
     pub const HISTORY: &str = "history";
+    /// The last word on health.
+    pub const HEALTH: &str = "health";
+    /// The next one, while it is written.
+    pub const NEW_HEALTH: &str = "health-new";
 }
 
 /// A failed system call on something.

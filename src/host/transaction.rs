@@ -1,39 +1,54 @@
 //! One commit from lock to dropped journal, and what is left of one that was cut short.
 //!
 //! ```text
-//! apply   = lock · settle · fence · stage · COMMIT POINT · forward · finish ─► done
-//!                                              └ something else came out · mark · undo ─► moved
+//! apply   = lock · settle · fence · stage · COMMIT POINT · stop · forward · record · restart, look · close ─► watch
+//!                                              └ something else came out, or it is ill · mark · undo ─► moved, ill
 //! settle  = journal? ─ none ──────────────────► throw an unfinished stage away
-//!                    ├ record already new ────► finish
 //!                    ├ marked, or a stranger ─► mark · undo
-//!                    └ all before or after ───► forward · finish
+//!                    ├ record already new ────► restart, look unless that was done · close
+//!                    └ all before or after ───► stop · forward · record · restart, look · close
 //! ```
 //! Before the commit point an error leaves the tree as it was. After it the switch ends new or old, and
 //! if the system does not let it end now, the journal stays and the next run goes on: [`HostError::Pending`].
 
+use std::collections::BTreeSet;
 use std::io;
+
+use jiff::Timestamp;
 
 use super::beneath::Dir;
 use super::cache;
 use super::check;
-use super::finish::finish;
+use super::finish::{close, install, uninstall};
 use super::generations::{Generations, remove};
 use super::journal::{Direction, Journal, Manifest, marked, may_fail_again, slot};
 use super::live::Live;
 use super::lock::Lock;
 use super::recover::{mend_all, stranger};
 use super::refresh::refresh;
+use super::retreat::{at_fault, gone_back, resumed, watch};
 use super::stage::{Halt, stage};
 use super::state::{Ground, Owner, failed, name, read, read_record};
 use super::switch::{Start, forward};
-use super::undo::undo;
-use super::{Applied, Blobs, Commit, EditId, HostError, Recovery, lines};
+use super::tend::Tend;
+use super::undo::{Why, undo};
+use super::{
+    Applied, Back, Blobs, Commit, EditId, Evidence, Health, HostError, Recovery, Resume, TakenBack, Verdict,
+    Watch, lines,
+};
+use crate::model::care::{Aftercare, Tasks, Unit};
 use crate::model::path::STATE_DIR;
+use crate::model::plan::Purpose;
 use crate::model::record::{Record, RecordError};
-use crate::model::{Content, HostPath, RecordDigest};
+use crate::model::{Content, HostPath, RecordDigest, TreePath};
 
 /// Carries out a plan.
-pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError> {
+pub fn apply(
+    at: &HostPath,
+    commit: &Commit<'_>,
+    blobs: &dyn Blobs,
+    attended: &dyn Fn() -> bool,
+) -> Result<Applied, HostError> {
     let plan = commit.plan;
     let owner = Owner { fleet: &plan.next.fleet, deployment: &plan.next.deployment, root: at };
     owner.check(&plan.next)?;
@@ -59,39 +74,128 @@ pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Ap
     let ground = open_or_make(at)?;
     let state = state_or_make(&ground)?;
     let _lock = Lock::take(&state, at)?;
-    settle(&ground, &state, owner)?;
+    let round =
+        Round { ground: &ground, state: &state, owner, care: &commit.aftercare, now: commit.now, attended };
+    settle(&round)?;
     let old = read_record(&state, owner)?;
     fence(old.as_ref())?;
     let old = old.map(|(record, _)| record);
-    if let Some(old) = &old {
-        let _next_time = catch_up(&ground, &state, old).is_err();
+    let tasks = commit.aftercare.tasks(&plan.actions);
+    let mut tend = Tend::new(&ground, tasks, Timestamp::now(), None);
+    match carry(&round, old.as_ref(), commit, blobs, &mut tend)? {
+        Carried::Done { saved, ill: None } if tend.tasks().is_watched() => {
+            watch(&round, plan.next.generation, tend, saved, Some(blobs))
+        }
+        Carried::Done { saved, ill: None } => {
+            Ok(Applied::Done { generation: plan.next.generation, saved, said: tend.said })
+        }
+        Carried::Done { saved, ill: Some(evidence) } => {
+            let why = format!("a {} is not taken back by itself", plan.purpose);
+            let back = Back::Stuck { why };
+            let tried = plan.next.generation;
+            Ok(Applied::Ill(Box::new(TakenBack {
+                tried,
+                said: tend.said,
+                evidence: vec![evidence],
+                back,
+                saved,
+            })))
+        }
+        Carried::Ill(taken) => Ok(Applied::Ill(taken)),
+        Carried::Moved { path, found } => Ok(Applied::Moved { path, found }),
     }
-    let manifest = match stage(&ground, &state, old.as_ref(), commit, blobs) {
+}
+
+/// All that one run under the lock needs.
+pub(super) struct Round<'a> {
+    pub ground: &'a Ground,
+    pub state: &'a Dir,
+    pub owner: Owner<'a>,
+    pub care: &'a Aftercare,
+    pub now: Timestamp,
+    /// Whether somebody is still there to be told.
+    pub attended: &'a dyn Fn() -> bool,
+}
+
+impl Round<'_> {
+    /// The record that stands.
+    pub fn record(&self) -> Result<Option<Record>, HostError> {
+        Ok(read_record(self.state, self.owner)?.map(|(record, _)| record))
+    }
+
+    /// Notes the last word on health. That it cannot be written is no reason to stop.
+    pub fn note(&self, generation: u64, verdict: Verdict, evidence: &[Evidence], tend: &Tend<'_>) {
+        let (evidence, marks) = (evidence.to_vec(), tend.marks.clone());
+        let note = Health { generation, verdict, since: self.now, evidence, marks };
+        if let Err(error) = note.store(self.state) {
+            tracing::warn!(%error, root = %self.ground.at, "the state of health cannot be noted");
+        }
+    }
+}
+
+/// How carrying out a commit ended.
+pub(super) enum Carried {
+    /// Committed; ill, but of a kind that is not taken back.
+    Done { saved: Vec<EditId>, ill: Option<Evidence> },
+    /// Found ill and taken back.
+    Ill(Box<TakenBack>),
+    /// The tree moved; taken back.
+    Moved { path: TreePath, found: String },
+}
+
+/// One commit under the lock, from stage to dropped journal; without the watch.
+pub(super) fn carry(
+    round: &Round<'_>,
+    old: Option<&Record>,
+    commit: &Commit<'_>,
+    blobs: &dyn Blobs,
+    tend: &mut Tend<'_>,
+) -> Result<Carried, HostError> {
+    let (ground, state) = (round.ground, round.state);
+    if let Some(old) = old {
+        let _next_time = catch_up(ground, state, old).is_err();
+    }
+    let manifest = match stage(ground, state, old, commit, blobs) {
         Ok(manifest) => manifest,
         Err(halt) => {
-            remove(&state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
+            remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
             return match halt {
-                Halt::Moved { path, found } => Ok(Applied::Moved { path, found }),
-                Halt::Failed(error) => Err(with_space(error, &ground, commit, blobs)),
+                Halt::Moved { path, found } => Ok(Carried::Moved { path, found }),
+                Halt::Failed(error) => Err(with_space(error, ground, commit, blobs)),
             };
         }
     };
     let slots = state.dir(name::STAGE).map_err(failed("open", ".packfleet/stage"))?;
-    commit_point(&state, &slots)?;
+    let up = tend.up();
+    commit_point(state, &slots)?;
     let pending = pending(manifest.generation);
-    let mut live = Live::new(&ground);
-    match forward(&mut live, &slots, &manifest, Start::Fresh) {
-        Ok(()) => {
-            let saved = end(&mut live, &state, &slots, &manifest).map_err(&pending)?;
-            let _costs_time_only = refresh(&ground, &state, commit, manifest.record).is_err();
-            Ok(Applied::Done { generation: manifest.generation, saved, said: Vec::new() })
-        }
+    let mut live = Live::new(ground);
+    let mut switch = Switch { live: &mut live, slots: &slots, manifest: &manifest };
+    let direction = Direction::Forward;
+    if let Err(evidence) = tend.stop() {
+        return take_back(round, &mut switch, direction, vec![evidence], tend, &up)
+            .map(|taken| Carried::Ill(Box::new(taken)))
+            .map_err(pending);
+    }
+    match forward(switch.live, &slots, &manifest, Start::Fresh) {
+        Ok(()) => match end(round, &mut switch, tend).map_err(&pending)? {
+            End::Done { saved, ill } => {
+                let _costs_time_only = refresh(ground, state, commit, manifest.record).is_err();
+                Ok(Carried::Done { saved, ill })
+            }
+            End::Ill(evidence) => {
+                let taken = take_back(round, &mut switch, direction, vec![evidence], tend, &up);
+                taken.map(|taken| Carried::Ill(Box::new(taken))).map_err(pending)
+            }
+        },
         Err(Halt::Moved { path, found }) => {
-            back(&mut live, &state, &slots, &manifest, Direction::Forward).map_err(&pending)?;
-            Ok(Applied::Moved { path, found })
+            back(round, &mut switch, direction, &Why::Moved).map_err(&pending)?;
+            go_on(round, &manifest, &up).map_err(pending)?;
+            Ok(Carried::Moved { path, found })
         }
         Err(Halt::Failed(error @ HostError::Unfit { .. })) => {
-            back(&mut live, &state, &slots, &manifest, Direction::Forward).map_err(&pending)?;
+            back(round, &mut switch, direction, &Why::Moved).map_err(&pending)?;
+            go_on(round, &manifest, &up).map_err(pending)?;
             Err(error)
         }
         Err(Halt::Failed(error)) => {
@@ -101,19 +205,32 @@ pub fn apply(at: &HostPath, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Ap
     }
 }
 
-/// Settles what an interrupted switch left; writes nothing where there is nothing to settle.
-pub fn recover(at: &HostPath, owner: Owner<'_>) -> Result<Recovery, HostError> {
+/// Settles what an interrupted switch left, and watches again a generation whose watcher died; writes nothing
+/// where there is nothing to settle.
+pub fn recover(
+    at: &HostPath,
+    owner: Owner<'_>,
+    resume: &Resume,
+    attended: &dyn Fn() -> bool,
+) -> Result<Recovery, HostError> {
     let Some(ground) = Ground::open(at)? else { return Ok(Recovery::Nothing) };
     let Some(state) = ground.state()? else { return Ok(Recovery::Nothing) };
     let mut anything = false;
     for left in [name::JOURNAL, name::STAGE, cache::SCRATCH] {
         anything |= state.stat(left).map_err(failed("look at", format!(".packfleet/{left}")))?.is_some();
     }
-    if !anything {
+    let open = |state: &Dir| Health::load(state).is_some_and(|health| health.is_open());
+    if !anything && (resume.watch == Watch::Leave || !open(&state)) {
         return Ok(Recovery::Nothing);
     }
     let _lock = Lock::take(&state, at)?;
-    settle(&ground, &state, owner)
+    let care = &resume.aftercare;
+    let round = Round { ground: &ground, state: &state, owner, care, now: resume.now, attended };
+    let settled = settle(&round)?;
+    match (resume.watch, &settled) {
+        (Watch::Leave, _) | (_, Recovery::Ill(_)) => Ok(settled),
+        (Watch::Anew, _) => Ok(resumed(&round)?.unwrap_or(settled)),
+    }
 }
 
 /// Takes the lock of a state directory that exists, settles, and does one more thing.
@@ -126,7 +243,8 @@ pub fn locked<T>(
     then()
 }
 
-fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, HostError> {
+fn settle(round: &Round<'_>) -> Result<Recovery, HostError> {
+    let Round { ground, state, owner, .. } = *round;
     let record = read_record(state, owner)?;
     let Some(journal) = Journal::load(state, &ground.at)? else {
         remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
@@ -140,13 +258,26 @@ fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, Ho
     let (slots, manifest) = open_switch(ground, state, owner, &journal)?;
     let pending = pending(manifest.generation);
     let mut live = Live::new(ground);
+    let mut switch = Switch { live: &mut live, slots: &slots, manifest: &manifest };
+    let note = Health::load(state);
+    // On the way back from a change that was found ill everything is run and looked at when it is over.
+    let is_way_back = note.as_ref().is_some_and(|note| {
+        note.verdict == Verdict::GoingBack
+            && note.generation + 1 == journal.generation
+            && matches!(manifest.purpose, Purpose::Rollback { .. })
+    });
+    let note = note.filter(|note| note.generation == journal.generation);
+    let marks = note.as_ref().map(|note| note.marks.clone());
+    let tasks = if is_way_back { Tasks::default() } else { round.care.tasks(&manifest.actions) };
+    let mut tend = Tend::new(ground, tasks, Timestamp::now(), marks);
+    let up = tend.up();
     let new = record.as_ref().is_some_and(|(_, digest)| *digest == manifest.record);
     if !new {
-        mend_all(&mut live, &slots, &manifest).map_err(&pending)?;
+        mend_all(switch.live, &slots, &manifest).map_err(&pending)?;
     }
-    let goes_back = || -> Result<bool, HostError> {
+    let mut goes_back = || -> Result<bool, HostError> {
         let mut live = Live::new(ground);
-        if journal.direction == Direction::Back || stranger(&mut live, &slots, &manifest)?.is_some() {
+        if stranger(&mut live, &slots, &manifest)?.is_some() || tend.stop().is_err() {
             return Ok(true);
         }
         match forward(&mut live, &slots, &manifest, Start::Again) {
@@ -159,12 +290,26 @@ fn settle(ground: &Ground, state: &Dir, owner: Owner<'_>) -> Result<Recovery, Ho
             },
         }
     };
-    if !new && goes_back().map_err(&pending)? {
-        let saved = back(&mut live, state, &slots, &manifest, journal.direction).map_err(&pending)?;
-        return Ok(Recovery::Back { generation: record.map_or(0, |(record, _)| record.generation), saved });
+    let marked = journal.direction == Direction::Back;
+    if let Some(note) = note.filter(|note| marked && note.verdict == Verdict::GoingBack) {
+        let taken = take_back(round, &mut switch, journal.direction, note.evidence, &tend, &up);
+        return taken.map(|taken| Recovery::Ill(Box::new(taken))).map_err(pending);
     }
-    end(&mut live, state, &slots, &manifest).map_err(&pending)?;
-    Ok(Recovery::Forward { generation: manifest.generation, said: Vec::new() })
+    if marked || !new && goes_back().map_err(&pending)? {
+        let saved = back(round, &mut switch, journal.direction, &Why::Moved).map_err(&pending)?;
+        go_on(round, &manifest, &up).map_err(pending)?;
+        return Ok(Recovery::Back {
+            generation: round.record()?.map_or(0, |record| record.generation),
+            saved,
+        });
+    }
+    match end(round, &mut switch, &mut tend).map_err(&pending)? {
+        End::Done { .. } => Ok(Recovery::Forward { generation: manifest.generation, said: tend.said }),
+        End::Ill(evidence) => {
+            let taken = take_back(round, &mut switch, Direction::Forward, vec![evidence], &tend, &up);
+            taken.map(|taken| Recovery::Ill(Box::new(taken))).map_err(pending)
+        }
+    }
 }
 
 /// The slots and manifest of the switch that the journal names.
@@ -215,29 +360,97 @@ fn commit_point(state: &Dir, slots: &Dir) -> Result<(), HostError> {
     })
 }
 
-fn end(live: &mut Live<'_>, state: &Dir, slots: &Dir, manifest: &Manifest) -> Result<Vec<EditId>, HostError> {
-    let saved = finish(live, state, slots, manifest)?;
-    drop_journal(state)?;
-    Ok(saved)
+/// A switch that is past its commit point.
+pub(super) struct Switch<'a, 'g> {
+    pub live: &'a mut Live<'g>,
+    pub slots: &'a Dir,
+    pub manifest: &'a Manifest,
 }
 
+/// How the end of a switch went.
+enum End {
+    /// Committed; ill, but of a kind that is not taken back.
+    Done { saved: Vec<EditId>, ill: Option<Evidence> },
+    /// Found ill: it is to be taken back.
+    Ill(Evidence),
+}
+
+/// Ends a switch whose files are all new: record and VERSION, services and quick checks, all that is left.
+fn end(round: &Round<'_>, switch: &mut Switch<'_, '_>, tend: &mut Tend<'_>) -> Result<End, HostError> {
+    let Switch { live, slots, manifest } = switch;
+    install(live, round.state, slots, manifest)?;
+    // Without the way back everything was found well before.
+    let open = slots.stat(slot::UNDO).map_err(failed("look at", ".packfleet/stage/undo"))?.is_some();
+    let mut ill = None;
+    if open && !tend.tasks().is_empty() {
+        let begun = tend.begin();
+        let stays = !matches!(manifest.purpose, Purpose::Sync | Purpose::RestoreEdit);
+        match begun {
+            Ok(()) if tend.tasks().is_watched() => {
+                round.note(manifest.generation, Verdict::Watching, &[], tend)
+            }
+            Ok(()) if tend.tasks().checks.is_empty() => {}
+            Ok(()) => round.note(manifest.generation, Verdict::Healthy, &[], tend),
+            Err(evidence) if stays => {
+                round.note(manifest.generation, Verdict::Ill, std::slice::from_ref(&evidence), tend);
+                ill = Some(evidence);
+            }
+            Err(evidence) => return Ok(End::Ill(evidence)),
+        }
+        let passed = slots.unlink(slot::UNDO).and_then(|()| slots.sync());
+        passed.map_err(failed("remove", ".packfleet/stage/undo"))?;
+    }
+    let saved = close(live, round.state, slots, manifest)?;
+    drop_journal(round.state)?;
+    Ok(End::Done { saved, ill })
+}
+
+/// Takes a switch back, whatever of it was done.
 fn back(
-    live: &mut Live<'_>,
-    state: &Dir,
-    slots: &Dir,
-    manifest: &Manifest,
+    round: &Round<'_>,
+    switch: &mut Switch<'_, '_>,
     direction: Direction,
+    why: &Why,
 ) -> Result<Vec<EditId>, HostError> {
+    let (state, Switch { live, slots, manifest }) = (round.state, switch);
     if direction == Direction::Forward {
         let marked = marked(slots)
             .and_then(|undo| slots.replace(undo, state, name::JOURNAL))
             .and_then(|()| state.sync());
         marked.map_err(failed("mark", ".packfleet/journal"))?;
     }
-    let saved = undo(live, state, slots, manifest)?;
+    uninstall(live, state, slots, manifest)?;
+    let saved = undo(live, state, slots, manifest, why)?;
     drop_journal(state)?;
     remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
     Ok(saved)
+}
+
+/// Takes an ill switch back, restarts what runs there, and looks whether that is well.
+fn take_back(
+    round: &Round<'_>,
+    switch: &mut Switch<'_, '_>,
+    direction: Direction,
+    evidence: Vec<Evidence>,
+    tend: &Tend<'_>,
+    up: &BTreeSet<Unit>,
+) -> Result<TakenBack, HostError> {
+    let tried = switch.manifest.generation;
+    if direction == Direction::Forward {
+        // Before the mark: whoever finds that must know why.
+        round.note(tried, Verdict::GoingBack, &evidence, tend);
+    }
+    let saved = back(round, switch, direction, &Why::Ill(at_fault(&evidence)))?;
+    let back = gone_back(round, &switch.manifest.actions, up, &evidence)?;
+    Ok(TakenBack { tried, said: tend.said.clone(), evidence, back, saved })
+}
+
+/// After a switch that was taken back for another reason than health: what it stopped or changed runs again.
+fn go_on(round: &Round<'_>, manifest: &Manifest, up: &BTreeSet<Unit>) -> Result<(), HostError> {
+    if round.care.tasks(&manifest.actions).is_empty() {
+        return Ok(());
+    }
+    gone_back(round, &manifest.actions, up, &[]).map(drop)
 }
 
 fn drop_journal(state: &Dir) -> Result<(), HostError> {

@@ -201,13 +201,14 @@ impl Stand {
         let manifest = stage(&ground, &state, old.as_ref(), &self.commit(), &self.blobs).unwrap();
         let slots = state.dir(name::STAGE).unwrap();
         commit_point(&state, &slots).unwrap();
-        Cut { ground, state, slots, manifest }
+        Cut { ground, state, slots, manifest, next: self.plan.next.clone() }
     }
 
     fn settle(&self) -> Recovery {
         let owner = self.owner();
-        let settled = recover(&self.at, owner).unwrap();
-        assert_eq!(recover(&self.at, owner).unwrap(), Recovery::Nothing);
+        let again = || recover(&self.at, owner, &Resume::default(), &|| true).unwrap();
+        let settled = again();
+        assert_eq!(again(), Recovery::Nothing);
         for left in ["journal", "stage", "stat-cache.new"] {
             assert!(!self.file(".packfleet").join(left).exists(), "{left} is left");
         }
@@ -236,9 +237,21 @@ struct Cut {
     state: Dir,
     slots: Dir,
     manifest: Manifest,
+    next: Record,
 }
 
 impl Cut {
+    fn with<T>(
+        &self,
+        then: impl FnOnce(&Round<'_>, &mut Switch<'_, '_>) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        let Self { ground, state, slots, manifest, next } = self;
+        let owner = Owner { fleet: &next.fleet, deployment: &next.deployment, root: &ground.at };
+        let care = Aftercare::default();
+        let round = Round { ground, state, owner, care: &care, now: manifest.time, attended: &|| true };
+        then(&round, &mut Switch { live: &mut Live::new(ground), slots, manifest })
+    }
+
     fn forward(&self) -> Result<(), Halt> {
         forward(&mut Live::new(&self.ground), &self.slots, &self.manifest, Start::Fresh)
     }
@@ -250,12 +263,19 @@ impl Cut {
     }
 
     fn back(&self) -> Vec<EditId> {
-        let mut live = Live::new(&self.ground);
-        back(&mut live, &self.state, &self.slots, &self.manifest, Direction::Forward).unwrap()
+        self.try_back().unwrap()
+    }
+
+    fn try_back(&self) -> Result<Vec<EditId>, HostError> {
+        self.with(|round, switch| back(round, switch, Direction::Forward, &Why::Moved))
     }
 
     fn end(&self) -> Vec<EditId> {
-        end(&mut Live::new(&self.ground), &self.state, &self.slots, &self.manifest).unwrap()
+        let mut idle = Tend::new(&self.ground, Default::default(), self.manifest.time, None);
+        match self.with(|round, switch| end(round, switch, &mut idle)).unwrap() {
+            End::Done { saved, .. } => saved,
+            End::Ill(evidence) => panic!("{evidence:?}"),
+        }
     }
 }
 
@@ -422,7 +442,7 @@ fn an_undo_that_is_cut_short_goes_on() {
             cut.slots.replace(slot::UNDO, &cut.state, name::JOURNAL).unwrap();
             let steps = cut.manifest.steps[from..].to_vec();
             let suffix = Manifest { steps, ..cut.manifest.clone() };
-            undo(&mut Live::new(&cut.ground), &cut.state, &cut.slots, &suffix).unwrap();
+            undo(&mut Live::new(&cut.ground), &cut.state, &cut.slots, &suffix, &Why::Moved).unwrap();
             let settled = stand.settle();
             assert_eq!(settled, Recovery::Back { generation: 1, saved: Vec::new() }, "{edited} {from}");
             let mut expected = old_files();
@@ -442,9 +462,7 @@ fn an_undo_is_marked_before_it_begins() {
     let cut = stand.committed();
     cut.forward().unwrap();
     fs::write(stand.file(".packfleet/stage/record"), "damaged").unwrap();
-    let mut live = Live::new(&cut.ground);
-    let failed = back(&mut live, &cut.state, &cut.slots, &cut.manifest, Direction::Forward);
-    assert!(failed.is_err());
+    assert!(cut.try_back().is_err());
     assert_eq!(tree(stand.root()), old_files());
     let journal = Journal::load(&cut.state, &stand.at).unwrap().unwrap();
     assert_eq!(journal.direction, Direction::Back);
@@ -520,7 +538,7 @@ fn another_fleet_does_not_recover_it() {
     stage(&ground, &state, None, &stand.commit(), &stand.blobs).unwrap();
     commit_point(&state, &state.dir(name::STAGE).unwrap()).unwrap();
     let other = "other".parse().unwrap();
-    let refused = recover(&stand.at, Owner { fleet: &other, ..stand.owner() });
+    let refused = recover(&stand.at, Owner { fleet: &other, ..stand.owner() }, &Resume::default(), &|| true);
     assert!(matches!(refused, Err(HostError::State { .. })), "{refused:?}");
     assert_eq!(stand.settle(), Recovery::Forward { generation: 2, said: Vec::new() });
 }

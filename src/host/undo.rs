@@ -5,7 +5,7 @@
 //! as an edit of it. Whatever is left in a slot that no commit knows becomes a saved edit. Every step can
 //! be repeated: a crash in here is like a crash before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::beneath::{Dir, Node};
@@ -18,8 +18,18 @@ use super::sight::Found;
 use super::state::{Owner, failed, name, read, read_record};
 use super::switch::sync_directories;
 use super::{EditId, HostError, swap};
-use crate::model::record::{Record, Recorded};
-use crate::model::{Entry, TreePath};
+use crate::model::record::{Record, Recorded, Rejection};
+use crate::model::{Entry, PackName, TreePath};
+use crate::plan::rejection::rejections;
+
+/// Why a switch is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The tree moved, or does not let it be carried out.
+    Moved,
+    /// It was found ill: it must not come back by itself. These packs did not pass; none: that is not known.
+    Ill(BTreeSet<PackName>),
+}
 
 /// Takes a marked switch back. Afterwards the journal may go, then the stage.
 pub fn undo(
@@ -27,6 +37,7 @@ pub fn undo(
     state: &Dir,
     slots: &Dir,
     manifest: &Manifest,
+    why: &Why,
 ) -> Result<Vec<EditId>, HostError> {
     let mut kept = Vec::new();
     live.forget();
@@ -56,7 +67,11 @@ pub fn undo(
     let owner = Owner { fleet: &next.fleet, deployment: &next.deployment, root: &live.ground.at };
     let old = read_record(state, owner)?.map(|(record, _)| record);
     let saved = save_leftovers(live, state, slots, manifest)?;
-    rebase(state, slots, old, &next, kept)?;
+    let rejected = match why {
+        Why::Moved => BTreeMap::new(),
+        Why::Ill(at_fault) => rejections(old.as_ref(), &next, &manifest.actions, at_fault),
+    };
+    rebase(state, slots, old, &next, kept, rejected)?;
     Ok(saved)
 }
 
@@ -213,6 +228,7 @@ fn rebase(
     old: Option<Record>,
     next: &Record,
     kept: Vec<(TreePath, Entry)>,
+    rejected: BTreeMap<PackName, Rejection>,
 ) -> Result<(), HostError> {
     let kept: BTreeMap<TreePath, Recorded> = kept
         .into_iter()
@@ -226,8 +242,10 @@ fn rebase(
         old.unwrap_or_else(|| Record::empty(next.fleet.clone(), next.deployment.clone(), next.root.clone()));
     let above = |directory: &&TreePath| kept.keys().any(|path| path.is_below(directory));
     record.directories.extend(next.directories.iter().filter(above).cloned());
+    let nothing = kept.is_empty() && rejected.is_empty();
     record.entries.extend(kept.clone());
-    if kept.is_empty() || before.as_ref() == Some(&record) {
+    record.rejected.extend(rejected);
+    if nothing || before.as_ref() == Some(&record) {
         return Ok(());
     }
     const KEPT: &str = "kept-record";

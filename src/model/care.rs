@@ -285,6 +285,41 @@ impl Aftercare {
         }
         tasks
     }
+
+    /// What going back from these actions calls for. Packs that are not `present` afterwards have nothing left to
+    /// run: their units stop, but for those that were `up` before the change. Errors are not counted again.
+    pub fn going_back(
+        &self,
+        actions: &[Action],
+        up: &BTreeSet<Unit>,
+        present: impl Fn(&PackName) -> bool,
+    ) -> Tasks {
+        let (mut stays, mut gone) = (self.clone(), self.clone());
+        stays.packs.retain(|care| present(&care.pack));
+        gone.packs.retain(|care| !present(&care.pack));
+        let mut tasks = stays.tasks(actions);
+        tasks.stops.clear();
+        tasks.checks.retain(|(_, _, check)| !matches!(check, Check::Errors { .. }));
+        for restart in gone.tasks(actions).restarts {
+            match &restart {
+                _ if tasks.restarts.contains(&restart) => {}
+                Restart::Unit(unit) if up.contains(unit) => tasks.restarts.push(restart),
+                Restart::Unit(unit) => tasks.stops.push(unit.clone()),
+                Restart::Command(_) => {}
+            }
+        }
+        tasks
+    }
+
+    /// What shows how packs fare, whatever changed: all that can be told at once.
+    pub fn look(&self, present: impl Fn(&PackName) -> bool) -> Tasks {
+        let mut tasks = Tasks::default();
+        for PackCare { pack, at, care, .. } in self.packs.iter().filter(|care| present(&care.pack)) {
+            let told = care.health.iter().filter(|check| !matches!(check, Check::Errors { .. }));
+            tasks.checks.extend(told.map(|check| (pack.clone(), at.clone(), check.clone())));
+        }
+        tasks
+    }
 }
 
 #[cfg(test)]

@@ -205,19 +205,17 @@ pub fn judge(deployment: &Deployment, record: &Record, desired: &Desired, actual
 fn policy(deployment: &Deployment, name: &PackName, pack: Option<&PackDrift>) -> Edits {
     let Some(pack) = pack else { return deployment.edits };
     match (&pack.frozen, &pack.wanted) {
-        (Some(_), wanted) => policy_on_record(deployment, name, wanted.as_ref()),
+        (Some(_), wanted) => {
+            let today = deployment.packs.get(name).map(|today| today.edits);
+            policy_on_record(today, wanted.as_ref(), deployment.edits)
+        }
         (None, wanted) => wanted.as_ref().map_or(deployment.edits, |wanted| wanted.recorded.edits),
     }
 }
 
 /// The policy for edits of a pack whose Desired is what is recorded: today's, not the recorded one.
-pub(super) fn policy_on_record(
-    deployment: &Deployment,
-    name: &PackName,
-    wanted: Option<&DesiredPack>,
-) -> Edits {
-    let today = deployment.packs.get(name).map(|today| today.edits);
-    today.or(wanted.map(|wanted| wanted.recorded.edits)).unwrap_or(deployment.edits)
+pub(super) fn policy_on_record(today: Option<Edits>, wanted: Option<&DesiredPack>, rest: Edits) -> Edits {
+    today.or(wanted.map(|wanted| wanted.recorded.edits)).unwrap_or(rest)
 }
 
 /// What each pack's Desired is, and why it is not fleet.toml's where it is not.

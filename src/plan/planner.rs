@@ -4,19 +4,20 @@
 //! the next record written down. What the next record says of a path is exactly what its verdict says;
 //! held paths and stopped packs keep what was recorded of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::actual::Actual;
 use crate::model::desired::Desired;
 use crate::model::fleet::{Budget, Deployment, State};
 use crate::model::plan::{Conflict, HoldCause, Plan, Purpose};
 use crate::model::record::{Decision, Record, Take};
-use crate::model::{Content, FleetName, RecordDigest, TreePath};
+use crate::model::{Content, FleetName, PackName, RecordDigest, TreePath};
 
 use super::assemble::{actions, directories, says_something_new, settle};
 use super::audit::audit;
 use super::drift::{Drift, PackDrift, judge};
 use super::holds::{Held, spread};
+use super::rejection;
 use super::renames;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
@@ -89,9 +90,16 @@ pub fn plan(question: &Question<'_>, drift: &Drift, answers: &BTreeMap<TreePath,
         Departs::Yes => Vec::new(),
         Departs::No => audit(drift, &record, &verdicts, question.budget),
     };
-    let held = spread(drift, &record, &verdicts, refused);
-    let actions = actions(drift, &record, &verdicts, &held);
-    let mut next = next(drift, &record, &verdicts, &held);
+    let mut held = spread(drift, &record, &verdicts, refused.clone());
+    let mut steps = actions(drift, &record, &verdicts, &held);
+    let again = rejection::again(&record, &steps);
+    let repairs: BTreeSet<PackName> = again.iter().filter_map(|hold| hold.pack.clone()).collect();
+    if !again.is_empty() {
+        held = spread(drift, &record, &verdicts, [refused, again].concat());
+        steps = actions(drift, &record, &verdicts, &held);
+    }
+    let actions = steps;
+    let mut next = next(drift, &record, &verdicts, &held, &repairs);
     next.generation = record.generation + 1;
     let commits = !actions.is_empty() || says_something_new(&record, &next);
     let prune = if commits { directories(&mut next, &actions, question.actual) } else { Vec::new() };
@@ -122,7 +130,14 @@ fn dropped(drift: &Drift, verdicts: &mut BTreeMap<TreePath, Verdict>) {
     }
 }
 
-fn next(drift: &Drift, record: &Record, verdicts: &BTreeMap<TreePath, Verdict>, held: &Held) -> Record {
+/// `repairs` are packs whose repair stays rejected.
+fn next(
+    drift: &Drift,
+    record: &Record,
+    verdicts: &BTreeMap<TreePath, Verdict>,
+    held: &Held,
+    repairs: &BTreeSet<PackName>,
+) -> Record {
     let mut next = record.clone();
     settle(&mut next.entries, drift, verdicts, held);
     for (name, pack) in &drift.packs {
@@ -140,7 +155,8 @@ fn next(drift: &Drift, record: &Record, verdicts: &BTreeMap<TreePath, Verdict>, 
         }
     }
     next.decisions.retain(|path, decision| waits(path, decision, drift, held));
-    next.rejected.retain(|name, _| drift.packs.get(name).is_some_and(|pack| pack.frozen.is_some()));
+    let frozen = |name: &PackName| drift.packs.get(name).is_some_and(|pack| pack.frozen.is_some());
+    next.rejected.retain(|name, _| frozen(name) || repairs.contains(name));
     next
 }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::actual::{Actual, Seen};
 use crate::model::desired::{Desired, DesiredEntry, Resolution};
-use crate::model::fleet::{Changed, Deployment};
+use crate::model::fleet::{Changed, Policies};
 use crate::model::host_owned::HostOwned;
 use crate::model::pack::Modes;
 use crate::model::plan::{Action, Cause, Conflict, Hold, HoldCause, Obstacle, Plan, Purpose};
@@ -31,11 +31,23 @@ use super::holds::{Held, spread};
 use super::standing::Standing;
 use super::verdict::{Departs, MergeAnswer, Verdict, decided, merge_ask, verdict};
 
+/// What becomes of an edit that cannot be merged into what is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflicts {
+    /// It holds the whole rollback: a person decides.
+    Hold,
+    /// It stays where it is, with what it is an edit of as its base, and the rest goes back: nobody is there
+    /// to decide, and what stands is ill.
+    Leave,
+}
+
 /// All that a rollback is planned from.
 #[derive(Debug, Clone, Copy)]
 pub struct Undo<'a> {
-    /// The deployment, for its policy.
-    pub deployment: &'a Deployment,
+    /// The policies for edits.
+    pub policies: &'a Policies,
+    /// What becomes of edits that cannot be merged.
+    pub conflicts: Conflicts,
     /// What is recorded now.
     pub record: &'a Record,
     /// Digest of the record's bytes.
@@ -81,7 +93,11 @@ pub fn rollback(undo: &Undo<'_>, reader: &mut dyn Reader) -> Plan {
         .iter()
         .map(|(path, judged)| {
             let later = written.get(path).map_or(&[][..], Vec::as_slice);
-            (path.clone(), undo.verdict(path, judged, later, &owners, reader))
+            let verdict = match (undo.verdict(path, judged, later, &owners, reader), undo.conflicts) {
+                (Verdict::Hold(_), Conflicts::Leave) => Verdict::Leave,
+                (verdict, _) => verdict,
+            };
+            (path.clone(), verdict)
         })
         .collect();
     let mut held = spread(&drift, undo.record, &verdicts, Vec::new());
@@ -164,7 +180,7 @@ impl Undo<'_> {
                 actual: self.actual.paths.get(path).cloned(),
                 desired: wanted.and_then(|wanted| wanted.entries.get(path)).cloned(),
                 standing: Standing::HostOwned,
-                edits: policy_on_record(self.deployment, pack, wanted),
+                edits: policy_on_record(self.policies.packs.get(pack).copied(), wanted, self.policies.rest),
                 modes: known.map_or(Modes::ExecBit, |known| known.modes),
                 adapted: None,
             };

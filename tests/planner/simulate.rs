@@ -18,7 +18,7 @@ use packfleet::plan::Drift;
 use packfleet::plan::drift::{Adapted, Judged};
 use packfleet::plan::planner::{self, Question};
 use packfleet::plan::renames;
-use packfleet::plan::rollback::{Reader, Undo, rollback};
+use packfleet::plan::rollback::{Conflicts, Reader, Undo, rollback};
 use packfleet::plan::verdict::MergeAnswer;
 
 use crate::world::{Back, Merging, Node, World};
@@ -148,7 +148,8 @@ impl World {
         let actual = self.observe_at(&looked);
         let (deployment, given) = (self.deployment.clone(), self.desired.clone());
         let undo = Undo {
-            deployment: &deployment,
+            policies: &deployment.policies(),
+            conflicts: Conflicts::Hold,
             record: &record,
             digest: Some(record.digest()),
             later: &later,

@@ -10,8 +10,7 @@ use crate::model::actual::Seen;
 use crate::model::pack::{CommitId, Pack};
 use crate::model::{Kind, TreePath};
 
-use crate::engine::version_file;
-use crate::host::Observation;
+use crate::host::{Observation, version_file};
 
 /// The end of a log in which a line about the pack is looked for.
 const LOG_END: usize = 64 << 10;

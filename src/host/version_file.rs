@@ -7,7 +7,6 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::model::fleet::Deployment;
 use crate::model::plan::{Plan, Purpose};
 
 /// An existing VERSION file that is no JSON object: it is somebody else's, and not overwritten.
@@ -33,10 +32,10 @@ pub fn parse(existing: Option<&[u8]>) -> Result<Map<String, Value>, VersionFileE
 }
 
 /// The file's new bytes: the existing object with packfleet's keys replaced.
-pub fn render(mut map: Map<String, Value>, deployment: &Deployment, plan: &Plan, now: Timestamp) -> Vec<u8> {
+pub fn render(mut map: Map<String, Value>, location: Option<&str>, plan: &Plan, now: Timestamp) -> Vec<u8> {
     let next = &plan.next;
-    map.insert("deployment".into(), json!(deployment.name));
-    if let Some(location) = &deployment.location {
+    map.insert("deployment".into(), json!(next.deployment));
+    if let Some(location) = location {
         map.insert("location".into(), json!(location));
     }
     // Keys of packs that are gone would lie; they are known from the file's own packfleet object.
@@ -90,7 +89,7 @@ pub fn render(mut map: Map<String, Value>, deployment: &Deployment, plan: &Plan,
 }
 
 /// The line of the sync log, without generation and checksum, which the host appends.
-pub fn log_line(deployment: &Deployment, plan: &Plan, now: Timestamp) -> String {
+pub fn log_line(plan: &Plan, now: Timestamp) -> String {
     let packs: Vec<String> =
         plan.next.packs.iter().map(|(name, pack)| format!("{name}={}", pack.pin.version)).collect();
     let count = |put: fn(&crate::model::plan::Action) -> bool| plan.actions.iter().filter(|a| put(a)).count();
@@ -101,7 +100,7 @@ pub fn log_line(deployment: &Deployment, plan: &Plan, now: Timestamp) -> String 
     format!(
         "{} {} {what} {} created={} replaced={} removed={} held={}",
         now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        deployment.name,
+        plan.next.deployment,
         if packs.is_empty() { "no-packs".to_owned() } else { packs.join(",") },
         count(|a| a.before.is_none()),
         count(|a| a.before.is_some() && a.after.is_some()),
