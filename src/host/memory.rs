@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, HistoryLine, Host,
-    HostError, Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
+    Actual, Applied, BlobError, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance,
+    HistoryLine, Host, HostError, Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
 };
 use crate::model::plan::{Action, Obstacle};
 use crate::model::record::{Record, Recorded};
@@ -137,6 +137,27 @@ impl MemoryHost {
         let why = format!("it belongs to deployment {} of fleet {}", record.deployment, record.fleet);
         Err(HostError::State { root: self.root.clone(), why })
     }
+
+    /// Whether a plan still speaks of this root; `Some` if it has nothing to commit.
+    fn fence(&self, inside: &Inside, commit: &Commit<'_>) -> Result<Option<Applied>, HostError> {
+        let (plan, next) = (commit.plan, &commit.plan.next);
+        self.check_owner(next, (next.fleet.as_str(), next.deployment.as_str(), &self.root))?;
+        if let Some(record) = &inside.record {
+            self.check_owner(record, (next.fleet.as_str(), next.deployment.as_str(), &self.root))?;
+        }
+        let found = inside.record.as_ref().map_or(0, |record| record.generation);
+        if found != plan.generation || inside.record.as_ref().map(Record::digest) != plan.record {
+            return Err(HostError::Stale { root: self.root.clone(), planned: plan.generation, found });
+        }
+        if !commit.aftercare.tasks(&plan.actions).is_empty() {
+            let why = "a tree in memory has no services and no health".into();
+            return Err(HostError::Root { root: self.root.clone(), why });
+        }
+        if !plan.commits {
+            return Ok(Some(Applied::Done { generation: found, saved: Vec::new(), said: Vec::new() }));
+        }
+        Ok(None)
+    }
 }
 
 impl Host for MemoryHost {
@@ -222,25 +243,28 @@ impl Host for MemoryHost {
     }
 
     fn apply(&self, commit: &Commit<'_>, blobs: &dyn Blobs) -> Result<Applied, HostError> {
-        let plan = commit.plan;
+        let (plan, next) = (commit.plan, &commit.plan.next);
+        if let Some(done) = self.fence(&self.inside(), commit)? {
+            return Ok(done);
+        }
+        // Fetched while nothing is locked: whoever has the bytes may have to ask this very host for them.
+        let held = |content| Ok::<_, HostError>(self.inside().objects.contains_key(&content));
+        let mut fetched = BTreeMap::new();
+        let puts = plan.actions.iter().filter_map(|action| Some(action.after?.content));
+        for content in plan.kept_contents(held)?.into_iter().chain(puts) {
+            let there = self.inside().objects.get(&content).cloned();
+            fetched.insert(content, there.map_or_else(|| super::verified(blobs, content), Ok)?);
+        }
         let mut inside = self.inside();
-        let next = &plan.next;
-        self.check_owner(next, (next.fleet.as_str(), next.deployment.as_str(), &self.root))?;
-        if let Some(record) = &inside.record {
-            self.check_owner(record, (next.fleet.as_str(), next.deployment.as_str(), &self.root))?;
+        if let Some(done) = self.fence(&inside, commit)? {
+            return Ok(done);
         }
-        let found = inside.record.as_ref().map_or(0, |record| record.generation);
-        if found != plan.generation || inside.record.as_ref().map(Record::digest) != plan.record {
-            return Err(HostError::Stale { root: self.root.clone(), planned: plan.generation, found });
-        }
-        if !commit.aftercare.tasks(&plan.actions).is_empty() {
-            let why = "a tree in memory has no services and no health".into();
-            return Err(HostError::Root { root: self.root.clone(), why });
-        }
-        if !plan.commits {
-            return Ok(Applied::Done { generation: found, saved: Vec::new(), said: Vec::new() });
-        }
-        let fetch = |content: Content| super::verified(blobs, content);
+        let fetch = |content: Content| {
+            fetched
+                .get(&content)
+                .cloned()
+                .ok_or_else(|| HostError::Blob(BlobError { content, why: "nobody asked for them".into() }))
+        };
         let mut objects = BTreeMap::new();
         let held = |content| Ok::<_, HostError>(inside.objects.contains_key(&content));
         let mut contents = plan.kept_contents(held)?;
