@@ -163,6 +163,7 @@ stories! {
     capture
     conflict
     demo
+    doctor
     exit_codes
     export
     first_contact

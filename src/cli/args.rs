@@ -125,6 +125,10 @@ pub enum Command {
     Capture(Capture),
     /// Make a commit for a pack's repository of what was edited on a host
     Export(Export),
+    /// Look at everything that an apply relies on: hosts, sources, this machine; writes nothing there
+    Doctor(Doctor),
+    /// Make what a new host needs; repeatable
+    Bootstrap(Bootstrap),
     /// Print the digest of a directory, as of a pack
     Hash(Hash),
     /// Print what packfleet has recorded on a host
@@ -299,6 +303,46 @@ pub struct Status {
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,
+}
+
+/// `doctor`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("{SELECTORS}
+
+Each line is ok, warn or fail, and the last two say what to type. Exit code 1 if a line fails."))]
+pub struct Doctor {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Only what is not ok
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `bootstrap`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("{SELECTORS}
+
+Makes the root with its owner and the state directory, lets services of the user run without a login where the fleet \
+has such services, and puts the agent in place. What needs root is shown and not done. Exit code 1 if something is \
+left to do.
+
+Examples:
+  packfleet bootstrap edge-017 --dry-run
+  packfleet bootstrap label:new && packfleet doctor label:new"))]
+pub struct Bootstrap {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub selectors: Vec<String>,
+    /// Say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
 }
 
 /// `diff`

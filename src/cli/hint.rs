@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::printer::{shown, word};
 use crate::engine::{Failure, overlay};
 use crate::host::HostError;
+use crate::host::examine::Fix;
 use crate::model::fleet::{Changed, Deployment};
 use crate::model::plan::{Conflict, HoldCause, Obstacle, OverlayFault, OverlayStep, Purpose};
 use crate::model::{DeploymentName, PackName, TreePath};
@@ -207,6 +208,16 @@ impl Hints {
             }
             overlay::Failure::Exists(_) => Some("name another one, or add files to it".to_owned()),
             _ => None,
+        }
+    }
+
+    /// What makes something good that was examined.
+    pub fn of_fix(&self, fix: &Fix, name: Option<&DeploymentName>) -> String {
+        let name = name.map_or("", DeploymentName::as_str);
+        match fix {
+            Fix::Bootstrap => self.command(&["bootstrap", name]),
+            Fix::Apply => self.command(&["apply", name]),
+            Fix::Text(words) => shown(words),
         }
     }
 

@@ -10,6 +10,7 @@
 //! capture    what was edited on hosts ─► overlays in the fleet repository
 //! export     the same, or overlays    ─► a commit for the pack's repository
 //! against    what a change of the fleet repository causes: two fleets' plans for the same hosts
+//! doctor     what hosts, sources and this machine are fit for; and what makes a new host fit
 //! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod capture;
 pub mod checks;
 pub mod contents;
 pub mod decide;
+pub mod doctor;
 pub mod edited;
 pub mod export;
 pub mod fleet;

@@ -121,6 +121,19 @@ fn node(kind: FileType) -> Node {
     }
 }
 
+/// Room on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this user may still use.
+    pub free: u64,
+    /// Bytes in all.
+    pub all: u64,
+    /// Inodes that this user may still use.
+    pub free_inodes: u64,
+    /// Inodes in all; 0 where they are made as they are needed.
+    pub inodes: u64,
+}
+
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
@@ -370,6 +383,17 @@ impl Dir {
     /// The number of its kind of file system.
     pub fn file_system(&self) -> io::Result<i64> {
         Ok(fs::fstatfs(&self.fd)?.f_type)
+    }
+
+    /// How large the file system is, and how much of it is free for this user.
+    pub fn space(&self) -> io::Result<Space> {
+        let told = fs::fstatvfs(self.readable()?.as_fd())?;
+        Ok(Space {
+            free: told.f_bavail.saturating_mul(told.f_frsize),
+            all: told.f_blocks.saturating_mul(told.f_frsize),
+            free_inodes: told.f_favail,
+            inodes: told.f_files,
+        })
     }
 
     /// Free bytes and inodes of the file system, for this user.

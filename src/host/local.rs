@@ -12,8 +12,10 @@ use rustix::io::Errno;
 use super::beneath::{Dir, Node, stat_file};
 use super::cache::StatCache;
 use super::edits::Edits;
+use super::examine::{self, Exam, Examined};
 use super::generations::{Generations, Index};
 use super::journal::Journal;
+use super::prepare::{self, Preparation, Step};
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
@@ -140,6 +142,14 @@ impl Host for LocalHost {
         }
         let why = "nothing above it exists".into();
         Err(HostError::Root { root: self.root.clone(), why })
+    }
+
+    fn examine(&self, exam: &Exam) -> Result<Examined, HostError> {
+        Ok(examine::examine(&self.root, exam))
+    }
+
+    fn prepare(&self, preparation: &Preparation) -> Result<Vec<Step>, HostError> {
+        Ok(prepare::prepare(&self.root, preparation))
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {

@@ -7,6 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
+use super::examine::{About, Exam, Examined, Finding};
+use super::prepare::{Intent, Preparation, Step, StepState};
 use super::{
     Actual, Applied, BlobError, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance,
     HistoryLine, Host, HostError, Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
@@ -72,6 +76,7 @@ struct Inside {
     history: Vec<HistoryLine>,
     edits: BTreeMap<EditId, (SavedEdit, Vec<u8>)>,
     last_edit: EditId,
+    prepared: bool,
 }
 
 /// A root in memory.
@@ -167,6 +172,31 @@ impl Host for MemoryHost {
 
     fn features(&self) -> Result<Features, HostError> {
         Ok(Features::all("memory"))
+    }
+
+    fn examine(&self, _exam: &Exam) -> Result<Examined, HostError> {
+        let inside = self.inside();
+        let state = match &inside.record {
+            Some(record) => format!("generation {}", record.generation),
+            None => "nothing was ever applied here".to_owned(),
+        };
+        let root = format!("{}, in memory", self.root);
+        let findings = vec![Finding::ok(About::Root, root), Finding::ok(About::State, state)];
+        Ok(Examined { now: Timestamp::now(), user: "nobody".to_owned(), findings })
+    }
+
+    fn prepare(&self, preparation: &Preparation) -> Result<Vec<Step>, HostError> {
+        let mut inside = self.inside();
+        let state = match preparation.intent {
+            _ if inside.prepared || inside.record.is_some() => StepState::Found,
+            Intent::Tell => StepState::Would,
+            Intent::Do => {
+                inside.prepared = true;
+                StepState::Done
+            }
+        };
+        let root = Step::new(About::Root, StepState::Found, self.root.as_str());
+        Ok(vec![root, Step::new(About::State, state, "the state, in memory")])
     }
 
     fn observe(&self, look: &Look) -> Result<Observation, HostError> {

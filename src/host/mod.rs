@@ -26,6 +26,7 @@ mod command;
 mod durable;
 mod edits;
 mod error_rate;
+pub mod examine;
 mod features;
 mod finish;
 #[doc(hidden)]
@@ -42,6 +43,7 @@ mod local;
 mod lock;
 mod memory;
 mod mounts;
+pub mod prepare;
 mod probe;
 mod recover;
 mod refresh;
@@ -67,10 +69,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::examine::{Exam, Examined};
 pub use self::features::{Features, Support};
 pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch};
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
+pub use self::prepare::{Preparation, Step};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
 use crate::model::plan::{Action, Plan, Purpose};
@@ -360,6 +364,12 @@ pub trait Host: Send + Sync {
     /// What the kernel and the file system below the root can do, and what is done where they cannot. Of a
     /// root that does not exist: of the directory in which it would be made. Writes nothing.
     fn features(&self) -> Result<Features, HostError>;
+
+    /// Looks at everything that an apply here will rely on. Writes nothing, waits for nobody.
+    fn examine(&self, exam: &Exam) -> Result<Examined, HostError>;
+
+    /// Makes what a new place needs, or tells what it would make. Repeatable.
+    fn prepare(&self, preparation: &Preparation) -> Result<Vec<Step>, HostError>;
 
     /// The bytes at a path, if they still have the digest that was observed. Links give their text.
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError>;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::world::*;
+use packfleet::host::examine::{About, Exam, Grade};
+use packfleet::host::prepare::{Intent, Linger, Preparation, StepState};
 use packfleet::host::{Applied, HostError, Recovery, Seen, Support};
 use packfleet::model::plan::Obstacle;
 use packfleet::model::record::Record;
@@ -426,4 +428,54 @@ fn features_are_told_before_the_first_apply_and_after_it_and_nothing_is_written(
     let disk = OnDisk::new();
     disk.host().features().unwrap();
     assert!(!disk.root().exists());
+}
+
+fn exam() -> Exam {
+    Exam {
+        fleet: "fleet".parse().expect("a name"),
+        deployment: "home".parse().expect("a name"),
+        units: Vec::new(),
+        programs: vec!["sh".into(), "no-such-program".into()],
+    }
+}
+
+#[test]
+fn a_place_is_prepared_once_and_an_examination_writes_nothing() {
+    for (kind, place) in places() {
+        let host = place.host();
+        let exam = exam();
+        let told = |intent| {
+            let preparation = Preparation { linger: Linger::Unneeded, intent };
+            let steps = host.prepare(&preparation).unwrap();
+            steps.iter().find(|step| step.about == About::State).expect("a state directory").state
+        };
+        host.examine(&exam).unwrap();
+        assert_eq!(told(Intent::Tell), StepState::Would, "{kind}");
+        assert_eq!(told(Intent::Tell), StepState::Would, "{kind}");
+        assert_eq!(told(Intent::Do), StepState::Done, "{kind}");
+        assert_eq!(told(Intent::Do), StepState::Found, "{kind}");
+        done(host, &files(&[("a", "x")]), "1");
+        assert_eq!(told(Intent::Tell), StepState::Found, "{kind}");
+        let found = host.examine(&exam).unwrap().findings;
+        let state = found.iter().find(|found| found.about == About::State).expect("a state");
+        assert!(state.grade == Grade::Ok && state.what.starts_with("generation 1"), "{kind}: {state:?}");
+        assert!(
+            found.iter().all(|found| found.fix.is_some() == (found.grade != Grade::Ok)),
+            "{kind}: {found:?}"
+        );
+    }
+    let disk = OnDisk::new();
+    let exam = exam();
+    let found = disk.host().examine(&exam).unwrap().findings;
+    assert!(!disk.root().exists());
+    let grade = |about| found.iter().filter(|found| found.about == about).map(|found| found.grade).max();
+    assert_eq!(grade(About::Root), Some(Grade::Warn), "{found:?}");
+    assert_eq!(grade(About::Program), Some(Grade::Fail), "{found:?}");
+    // A state directory that others can reach into is no place for what must not be lost.
+    done(disk.host(), &files(&[("a", "x")]), "1");
+    let state = disk.root().join(".packfleet");
+    std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let found = disk.host().examine(&exam).unwrap().findings;
+    let state = found.iter().find(|found| found.about == About::State).expect("a state");
+    assert!(state.grade == Grade::Fail && state.what.contains("0755"), "{state:?}");
 }

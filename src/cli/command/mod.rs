@@ -3,9 +3,11 @@
 
 mod adopt;
 mod apply;
+mod bootstrap;
 mod capture;
 mod completions;
 mod diff;
+mod doctor;
 mod editor;
 mod edits;
 mod export;
@@ -54,6 +56,8 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Overlay(args) => overlay::run(args, context, printer),
         Command::Capture(args) => capture::run(args, context, printer),
         Command::Export(args) => export::run(args, context, printer),
+        Command::Doctor(args) => doctor::run(args, context, printer),
+        Command::Bootstrap(args) => bootstrap::run(args, context, printer),
         Command::Hash(args) => hash::run(args, context, printer),
         Command::Record(args) => record::run(args, context, printer),
         Command::Schema => schema::run(printer),

@@ -7,6 +7,7 @@ pub mod against;
 pub mod apply;
 pub mod bytes;
 pub mod diffs;
+pub mod doctor;
 pub mod github;
 pub mod header;
 pub mod holds;
