@@ -55,7 +55,10 @@ pub fn close(
     let _later = lines::write(live, state, slots, manifest).is_err();
     let saved = save(&mut live.looker, state, slots, manifest)?;
     for directory in &manifest.prune {
-        let removed = live.parent(directory).and_then(|dir| dir.remove_dir(directory.file_name()));
+        let removed = live.parent(directory).and_then(|dir| {
+            dir.remove_dir(directory.file_name())?;
+            dir.sync()
+        });
         live.forget();
         match removed {
             Err(error) if keeps(&error) => {}
@@ -217,6 +220,8 @@ fn generation(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     })?;
+    // What the VERSION file, the log and the objects left in it must be as durable as what they became.
+    slots.sync()?;
     if state.stat(name::STAGE)?.is_none() {
         return Ok(());
     }

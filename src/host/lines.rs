@@ -20,7 +20,12 @@ pub fn write(live: &mut Live<'_>, state: &Dir, slots: &Dir, manifest: &Manifest)
     if slots.stat(slot::UNLOGGED)?.is_none() {
         return Ok(());
     }
+    let first = state.stat(name::HISTORY)?.is_none();
     once(&mut state.open_or_create(name::HISTORY)?, &manifest.history)?;
+    if first {
+        // The mark must not go before the file's name is durable.
+        state.sync()?;
+    }
     if let Some((path, line)) = &manifest.log {
         let dir = live.parent(path)?;
         match slots.move_to(slot::LOG, &dir, path.file_name()) {
