@@ -6,7 +6,7 @@ use std::fs;
 use packfleet::host::{Host, Resume};
 use packfleet::model::{Content, Entry, Kind};
 
-use crate::stand::{After, Ending, PENDING, Stand, Story, copy, spread};
+use crate::stand::{After, DONE, Ending, PENDING, Stand, Story, copy, spread};
 use crate::world::*;
 
 /// Calls of one name at which a switch is killed, evenly spread.
@@ -97,6 +97,9 @@ fn failed_everywhere(name: &str) {
             let code = stand.fault(name, &call, &format!("error={error}"), &format!("{at}{lasting}"));
             let what = format!("{name}: {error} at {call} {at}{lasting} of {count} (exit {code:?})");
             stand.is_as_told(&what, code);
+            if call.starts_with("fsync") && code == Some(DONE) {
+                assert!(stand.is_unlogged(), "{what}: not durable, and done, it says");
+            }
             stand.check(&what, After::Fault);
             *codes.entry(code).or_insert(0) += 1;
         }

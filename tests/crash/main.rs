@@ -2,7 +2,9 @@
 
 mod disk;
 mod kill;
+mod order;
 mod power;
+mod replay;
 mod stand;
 #[path = "../host/world.rs"]
 #[expect(dead_code, reason = "the contract of hosts in memory needs more of it")]

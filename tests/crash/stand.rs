@@ -22,7 +22,7 @@ use crate::world::*;
 
 const DRIVER: &str = "PACKFLEET_TEST_DRIVER";
 /// Every call that changes something, and those that open and sync.
-const CALLS: &str = "renameat2,renameat,rename,linkat,unlinkat,mkdir,mkdirat,symlinkat,openat2,write,fsync,\
+pub const CALLS: &str = "renameat2,renameat,rename,linkat,unlinkat,mkdir,mkdirat,symlinkat,openat2,write,fsync,\
                      fdatasync,syncfs,ftruncate,fchmod,fchown,fchownat,fsetxattr,fremovexattr";
 
 /// How the driver ended.
@@ -60,7 +60,7 @@ pub enum Way {
 const ONE: Shape = &[("a/f", "old"), ("a/g*", "old"), ("a/gone/x", "old"), ("l@", "old"), ("same", "s")];
 const TWO: Shape = &[("a/f", "new"), ("a/g", "new"), ("l@", "new"), ("same", "s"), ("n/new*", "new")];
 
-pub const STORIES: [Story; 5] = [
+pub const STORIES: [Story; 6] = [
     Story {
         name: "install",
         before: &[],
@@ -92,6 +92,14 @@ pub const STORIES: [Story; 5] = [
         edit: Some(("n/new", "edited")),
         way: Way::Rollback,
         keep_generations: 3,
+    },
+    Story {
+        name: "flatten",
+        before: &[&[("q/r/s", "deep"), ("q/t", "x"), ("m", "m"), ("n/a", "n")]],
+        after: &[("q", "file"), ("m@", "q"), ("n/b", "n")],
+        edit: None,
+        way: Way::Sync,
+        keep_generations: 1,
     },
     Story {
         name: "shapes",
@@ -177,10 +185,10 @@ pub fn is_root() -> bool {
 pub struct State {
     /// Kind or mode, owner, group and bytes of all that lies in the tree.
     pub tree: BTreeMap<String, (u32, u32, u32, Vec<u8>)>,
-    record: Option<String>,
+    pub record: Option<String>,
     edits: Vec<(String, Entry)>,
     history: Vec<u64>,
-    objects: BTreeSet<String>,
+    pub objects: BTreeSet<String>,
 }
 
 impl State {
@@ -374,6 +382,12 @@ impl Stand {
             Some(PENDING) if !journal => assert!(tree == self.new.tree || tree == self.old.tree, "{what}"),
             _ => {}
         }
+    }
+
+    /// Whether lines of the last commit are still to be written, by the next one.
+    pub fn is_unlogged(&self) -> bool {
+        let generations = fs::read_dir(self.root.join(".packfleet/generations")).into_iter().flatten();
+        generations.into_iter().any(|entry| entry.expect("a generation").path().join("unlogged").exists())
     }
 
     /// After recovery: old or new, whole; afterwards a further apply makes it new.
