@@ -112,8 +112,6 @@ fn keys_of_later_are_refused_and_all_others_accepted() {
         "40 service",
         "42 health",
         "64 restart",
-        "83 \"ssh://gardener@south:2222\"",
-        "85 sudo",
         "87 pause",
         "88 window",
         "90 health",

@@ -3,6 +3,7 @@
 //!
 //! Nothing is interpreted here; [`super::context`] says what it means.
 
+mod agent;
 mod capture;
 mod output;
 mod overlay;
@@ -10,6 +11,7 @@ mod overlay;
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use agent::Agent;
 pub use capture::{Capture, Export, From};
 pub use output::{Format, Outputs, Sink};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
@@ -56,6 +58,12 @@ pub struct Global {
     /// Where mirrors of git repositories lie [default: $XDG_CACHE_HOME/packfleet, ~/.cache/packfleet]
     #[arg(long, global = true, value_name = "DIR", env = "PACKFLEET_CACHE", hide_env_values = true)]
     pub cache: Option<Utf8PathBuf>,
+    /// An ssh config instead of your own, for hosts and git over ssh
+    #[arg(long, global = true, value_name = "FILE", env = "PACKFLEET_SSH_CONFIG", hide_env_values = true)]
+    pub ssh_config: Option<Utf8PathBuf>,
+    /// A packfleet for hosts of another architecture, sent where it is needed; may be repeated
+    #[arg(long, global = true, value_name = "FILE")]
+    pub agent_binary: Vec<Utf8PathBuf>,
     /// When to colour; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -142,6 +150,8 @@ pub enum Command {
     Completions(Completions),
     /// Print the man page, or write one page per command
     Man(Man),
+    /// Serve a controller on standard input and output; started by it, on a host
+    Agent(Agent),
 }
 
 /// `init`

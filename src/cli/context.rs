@@ -20,8 +20,14 @@ use crate::desired::selector::{Selector, select};
 use crate::engine::orphans::{self, Orphan};
 use crate::engine::{Options, Recover, Unmanaged, Workspace};
 use crate::host::Trust;
+use crate::host::install::Agents;
+use crate::host::reach::Reach;
+use crate::host::ssh::{Settings, Shared};
 use crate::model::fleet::Deployment;
 use crate::model::{DeploymentName, PackName};
+
+/// Seconds that connections to hosts stay open for the next command.
+const LINGER: u32 = 60;
 
 /// What every command needs to know.
 #[derive(Debug)]
@@ -44,14 +50,18 @@ pub struct Context {
     pub hints: Hints,
     /// Where GitHub Actions takes the summary of a step from.
     pub step_summary: Option<Utf8PathBuf>,
+    /// How hosts are reached.
+    pub reach: Arc<Reach>,
 }
 
 impl Context {
     /// Understands the options of every command.
     pub fn new(global: &Global) -> Result<Self, CliError> {
+        let cache = cache(global.cache.as_deref())?;
         Ok(Self {
             file: global.file.clone(),
-            cache: cache(global.cache.as_deref())?,
+            reach: Arc::new(Reach::new(reach(global, &cache))),
+            cache,
             now: now()?,
             can_ask: can_ask(),
             shows_progress: std::io::stderr().is_terminal(),
@@ -67,7 +77,8 @@ impl Context {
 
     /// Reads the fleet.
     pub fn load(&self) -> Result<Arc<Workspace>, CliError> {
-        Ok(Arc::new(Workspace::load(&self.file, &self.cache)?))
+        let workspace = Workspace::load(&self.file, &self.cache)?;
+        Ok(Arc::new(workspace.reached_by(Arc::clone(&self.reach))))
     }
 
     /// The fleet as it was where what is checked out and a commit parted.
@@ -190,6 +201,19 @@ fn cache(given: Option<&Utf8Path>) -> Result<Utf8PathBuf, CliError> {
         },
     };
     camino::absolute_utf8(&path).map_err(|error| wrong(format!("the cache directory {path}: {error}")))
+}
+
+/// How hosts are reached: with this ssh config, these agents, and sockets where nobody else comes.
+fn reach(global: &Global, cache: &Utf8Path) -> Settings {
+    let runtime = env::var("XDG_RUNTIME_DIR").ok().filter(|path| path.starts_with('/'));
+    let sockets = runtime.map(Utf8PathBuf::from).filter(|path| path.is_dir());
+    let sockets = sockets.map_or_else(|| cache.join("ssh"), |path| path.join("packfleet"));
+    Settings {
+        config: global.ssh_config.clone().map(Into::into),
+        shared: Some(Shared { directory: sockets.into(), seconds: LINGER }),
+        agents: Agents::new(global.agent_binary.iter().cloned().map(Into::into).collect()),
+        patience: None,
+    }
 }
 
 /// The clock, or what tests say it is.

@@ -25,6 +25,7 @@ use crate::engine::export::ExportError;
 use crate::engine::lock::WriteError;
 use crate::engine::{Failure, LoadError, overlay};
 use crate::host::HostError;
+use crate::host::wire::WireError;
 use crate::model::{DeploymentName, OverlayName};
 use crate::source::SourceError;
 use crate::source::publish::PublishError;
@@ -99,6 +100,12 @@ pub enum CliError {
         /// Where the text is.
         hint: String,
     },
+    /// An agent cannot read its own file, or give it its place.
+    #[error("the agent cannot take its place")]
+    AgentFile(#[source] io::Error),
+    /// The session of an agent was broken off.
+    #[error("the session ended")]
+    Session(#[source] WireError),
     /// No worker threads.
     #[error("cannot start work")]
     Runtime(#[source] io::Error),
@@ -191,9 +198,13 @@ impl CliError {
                 of_publish(error)
             }
             Self::Capture(_) | Self::Export(_) => None,
-            Self::File { .. } | Self::Source(_) | Self::Runtime(_) | Self::Stream(..) | Self::Declined => {
-                None
-            }
+            Self::File { .. }
+            | Self::Source(_)
+            | Self::AgentFile(_)
+            | Self::Session(_)
+            | Self::Runtime(_)
+            | Self::Stream(..)
+            | Self::Declined => None,
         }
     }
 
@@ -455,7 +466,7 @@ mod tests {
     #[test]
     fn causes_are_not_repeated() {
         let source = io::Error::from(ErrorKind::StorageFull);
-        let failure = Failure::Host(HostError::Io { operation: "write", path: "a\nb".into(), source });
+        let failure = Failure::Host(HostError::Io { operation: "write".into(), path: "a\nb".into(), source });
         let error = CliError::Failure { deployment: DeploymentName::new("d").unwrap(), failure };
         assert_eq!(
             stripped(&error),

@@ -183,6 +183,11 @@ impl Hints {
             },
             HostError::Changed { .. } => format!("{apply}, once nothing writes to it"),
             HostError::Blob(_) => format!("see that the pack's source answers, then {apply}"),
+            HostError::Unreachable { host, .. } => {
+                format!("see that ssh leads to {}, then {plan}", shown(host))
+            }
+            HostError::Cut { .. } => format!("{plan} shows what is there now; then {apply}"),
+            HostError::Agent { .. } | HostError::Told(_) => format!("correct that, then {plan}"),
             HostError::NoEdit(_) => self.command(&["edits", "list", name.as_str()]),
             HostError::Pending { .. } => format!("correct that, then {apply} goes on with it"),
         })

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::Args;
+use args::{Args, Command};
 use context::Context;
 use error::CliError;
 use exit::Exit;
@@ -49,10 +49,14 @@ pub fn main(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     log_to_stderr(args.global.verbose, printer.talks_in_colour());
     let hints = Hints::new(&args.global.file);
     let mut width = None;
-    let ended = Context::new(&args.global).and_then(|context| {
-        width = context.width;
-        command::run(&args.command, &context, &mut printer)
-    });
+    let ended = match &args.command {
+        // A host need have nothing that a controller has: no fleet file, no cache.
+        Command::Agent(args) => command::agent(args),
+        command => Context::new(&args.global).and_then(|context| {
+            width = context.width;
+            command::run(command, &context, &mut printer)
+        }),
+    };
     let exit = ended.unwrap_or_else(|error| {
         printer.talk(error.text(&hints, width.unwrap_or(100)));
         error.exit()

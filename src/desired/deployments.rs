@@ -8,7 +8,6 @@ use semver::VersionReq;
 use super::cycle::{cycles, name_cycle};
 use super::fleet_file::Context;
 use super::location::{Host, host, join};
-use super::not_yet;
 use super::packs::{Policy, accept, health, known};
 use super::problem::quoted;
 use super::profile::Written;
@@ -20,6 +19,7 @@ use super::selector::Selector;
 use super::suggest::did_you_mean;
 use crate::model::fleet::{Assignment, Deployment, Edits, HostAddress, State};
 use crate::model::pack::{Pack, Requirement};
+use crate::model::ssh::Privilege;
 use crate::model::{DeploymentName, HostPath, PackName, PathError, TreePath};
 
 /// How many dependencies all deployments may have together.
@@ -56,14 +56,20 @@ pub(super) fn deployments(
 
 fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> Option<Deployment> {
     let raw = &stanza.raw;
-    let host = raw.host.required(&stanza.key, "host", "\"local\" is this machine", report);
+    raw.host.required(&stanza.key, "host", "\"local\" is this machine", report);
     raw.root.required(&stanza.key, "root", "the directory beneath which everything lies", report);
     let kind = host_of(stanza).map(|(kind, _)| kind);
-    if let (Some(host), Some(Host::Ssh)) = (host, kind)
-        && let Some(fault) = not_yet::refusal("a deployment", "host over ssh")
-    {
-        report.add(&host.place, fault);
-    }
+    let privilege = match raw.sudo.get() {
+        Some(sudo) if sudo.value => {
+            if kind == Some(Host::Local) {
+                let message = format!("{}.sudo is for hosts over ssh", report.path());
+                let hint = "run packfleet itself as the user who owns the files";
+                report.add(&sudo.place, fault(message, "the host is local").hint(hint));
+            }
+            Privilege::Sudo
+        }
+        _ => Privilege::Login,
+    };
     let packs = report.within("packs", |report| assignments(stanza, around, report));
     for (pack, checks) in raw.health.entries() {
         known(checks, pack, &around.raw.packs, "pack", report);
@@ -84,7 +90,7 @@ fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> O
         name: stanza.name.clone(),
         host: match kind? {
             Host::Local => HostAddress::Local,
-            Host::Ssh => return None,
+            Host::Ssh(to) => HostAddress::Ssh { to, privilege },
         },
         root: root_of(stanza, &around.context.directory)?.ok()?,
         location: raw.location.get().map(|location| location.value.clone()),
@@ -214,7 +220,7 @@ fn root_of(stanza: &Written, directory: &Utf8Path) -> Option<Result<HostPath, Pa
         Host::Local if !text.starts_with(['/', '~', '-']) => {
             Some(HostPath::new(join(directory, text).as_str()))
         }
-        Host::Local | Host::Ssh => Some(HostPath::new(text)),
+        Host::Local | Host::Ssh(_) => Some(HostPath::new(text)),
     }
 }
 

@@ -8,6 +8,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use super::problem::quoted;
 use super::scalar::{Refused, refused};
+use crate::model::ssh::Destination;
 
 /// What a source's URL turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +20,12 @@ pub(super) enum Remote {
 }
 
 /// What a deployment's host turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Host {
     /// This machine.
     Local,
     /// Another one.
-    Ssh,
+    Ssh(Destination),
 }
 
 /// `path` beneath `directory` without `.` and `..`; an absolute path stands for itself.
@@ -103,7 +104,7 @@ pub(super) fn host(text: &str) -> Result<Host, Refused> {
         if rest.trim_end_matches('/').contains(['/', '?', '#']) {
             return Err(refused(format!("{} has a path: the directory is the `root`", quoted(text))));
         }
-        return Ok(Host::Ssh);
+        return destination(rest.trim_end_matches('/'));
     }
     let name = text.rsplit('@').next().unwrap_or_default();
     let odd = |c: char| !(c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '%'));
@@ -111,7 +112,14 @@ pub(super) fn host(text: &str) -> Result<Host, Refused> {
         return Err(refused(format!("{} is no host", quoted(text)))
             .hint("\"local\", \"ssh://user@host:port\", or a Host of your ssh config"));
     }
-    Ok(Host::Ssh)
+    destination(text)
+}
+
+fn destination(text: &str) -> Result<Host, Refused> {
+    Destination::parse(text).map(Host::Ssh).map_err(|error| {
+        refused(format!("{} is no host: {error}", quoted(text)))
+            .hint("\"local\", \"ssh://user@host:port\", or a Host of your ssh config")
+    })
 }
 
 /// What no location may be: empty, an option, or with white space.
@@ -198,12 +206,13 @@ mod tests {
 
     #[test]
     fn hosts() {
+        let ssh = |text: &str| Some(Host::Ssh(Destination::parse(text).unwrap()));
         for (text, expected) in [
             ("local", Some(Host::Local)),
-            ("prod-01", Some(Host::Ssh)),
-            ("bob@prod-01", Some(Host::Ssh)),
-            ("ssh://bob@prod-01:2222", Some(Host::Ssh)),
-            ("ssh://[::1]:22", Some(Host::Ssh)),
+            ("prod-01", ssh("prod-01")),
+            ("bob@prod-01", ssh("bob@prod-01")),
+            ("ssh://bob@prod-01:2222", ssh("bob@prod-01:2222")),
+            ("ssh://[::1]:22", ssh("[::1]:22")),
             ("ssh://prod-01/opt", None),
             ("http://prod-01", None),
             ("-oProxyCommand=x", None),

@@ -6,7 +6,7 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 13] = [
+const NOT_YET: [(&str, &str, &str); 11] = [
     ("a fleet file", "rollout", "order deployments by `depends_on`"),
     ("a fleet file", "status", "ask each controller by `packfleet status`"),
     ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
@@ -15,8 +15,6 @@ const NOT_YET: [(&str, &str, &str); 13] = [
     ("a pack", "service", "restart the service after `packfleet apply`"),
     ("a pack", "restart", "restart the service after `packfleet apply`"),
     ("a pack", "health", "look after the health of the service by other means"),
-    ("a deployment", "host over ssh", "run packfleet on that machine, with host = \"local\""),
-    ("a deployment", "sudo", "run packfleet as the user who owns the files"),
     ("a deployment", "pause", "leave the deployment out by a selector"),
     ("a deployment", "window", "start packfleet from a timer"),
     ("a deployment", "health", "look after the health of the service by other means"),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,8 +16,9 @@ use crate::desired::fleet_file::{self, Context, FleetText};
 use crate::desired::lock::{Lock, LockError};
 use crate::desired::problem::Problems;
 use crate::desired::secrets::Rules;
-use crate::host::{Host, LocalHost};
-use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
+use crate::host::Host;
+use crate::host::reach::Reach;
+use crate::model::fleet::{Deployment, Fleet, Source};
 use crate::model::{OverlayName, SourceName, TreePath};
 use crate::source::checkout::FleetCommit;
 use crate::source::snapshot::Snapshot;
@@ -49,6 +50,8 @@ pub struct Workspace {
     pub(crate) texts: Vec<FleetText>,
     /// What is secret in a text: compiled when first asked for.
     pub(crate) secrets: OnceLock<Option<Rules>>,
+    /// How hosts are reached.
+    reach: Arc<Reach>,
 }
 
 /// Why there is no fleet.
@@ -156,6 +159,7 @@ impl Workspace {
             repository,
             texts,
             secrets: OnceLock::new(),
+            reach: Arc::default(),
         })
     }
 
@@ -180,6 +184,12 @@ impl Workspace {
         self.secrets.get_or_init(compiled).as_ref()
     }
 
+    /// The same, with hosts reached in this way.
+    pub fn reached_by(mut self, reach: Arc<Reach>) -> Self {
+        self.reach = reach;
+        self
+    }
+
     /// Where the lock lies, or would.
     pub fn lock_file(&self) -> Utf8PathBuf {
         self.fleet.directory.join(LOCK)
@@ -197,9 +207,7 @@ impl Workspace {
 
     /// The host of a deployment. Nothing happens to it yet.
     pub fn host(&self, deployment: &Deployment) -> Box<dyn Host> {
-        match deployment.host {
-            HostAddress::Local => Box::new(LocalHost::open(deployment.root.clone())),
-        }
+        self.reach.host(&deployment.host, &self.fleet.name, &deployment.name, &deployment.root)
     }
 }
 

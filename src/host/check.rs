@@ -17,6 +17,7 @@ use super::state::{Ground, failed};
 use super::transaction::{open_or_make, state_or_make};
 use super::{Blobs, Check, Checked, HostError};
 use crate::model::path::STATE_DIR;
+use crate::model::plan::Action;
 use crate::model::{HostPath, Kind, TreePath};
 
 /// The copy, in the state directory.
@@ -54,13 +55,7 @@ fn copy_tree(ground: &Ground, check: &Check<'_>, blobs: &dyn Blobs, copy: &Path)
         let shown = target.as_ref().map_or(".", TreePath::as_str);
         copy_target(ground, target.as_ref(), copy).map_err(writing(shown))?;
     }
-    let inside = |path: &TreePath| {
-        check.targets.iter().any(|target| match target {
-            None => true,
-            Some(target) => path == target || path.is_below(target),
-        })
-    };
-    for action in check.plan.actions.iter().filter(|action| inside(&action.path)) {
+    for action in actions(check) {
         let path = copy.join(action.path.as_str());
         let failed = writing(action.path.as_str());
         no_link_above(copy, &action.path).map_err(writing(action.path.as_str()))?;
@@ -72,6 +67,17 @@ fn copy_tree(ground: &Ground, check: &Check<'_>, blobs: &dyn Blobs, copy: &Path)
         put(&path, entry.kind, &bytes).map_err(failed)?;
     }
     Ok(())
+}
+
+/// The actions that take place in the copy.
+pub fn actions<'a>(check: &'a Check<'_>) -> impl Iterator<Item = &'a Action> {
+    let inside = |path: &TreePath| {
+        check.targets.iter().any(|target| match target {
+            None => true,
+            Some(target) => path == target || path.is_below(target),
+        })
+    };
+    check.plan.actions.iter().filter(move |action| inside(&action.path))
 }
 
 /// Links are copied as links, so a way through the copy may lead out of it: such a way is not taken.

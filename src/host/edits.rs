@@ -24,7 +24,7 @@ pub struct Edits {
 }
 
 fn broken(id: EditId) -> impl FnOnce(io::Error) -> HostError {
-    move |source| HostError::Io { operation: "read saved edit", path: id.to_string(), source }
+    move |source| HostError::Io { operation: "read saved edit".into(), path: id.to_string(), source }
 }
 
 impl Edits {
@@ -113,7 +113,7 @@ impl Edits {
         edit.id = self.next_id()?;
         let what = || format!("the edit of {}", edit.path);
         let made = self.make(&edit, bytes);
-        made.map_err(|source| HostError::Io { operation: "save", path: what(), source })?;
+        made.map_err(|source| HostError::Io { operation: "save".into(), path: what(), source })?;
         Ok(Some(edit.id))
     }
 

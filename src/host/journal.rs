@@ -154,9 +154,9 @@ impl Journal {
             return Ok(None);
         };
         Self::decode(&bytes).map(Some).map_err(|source| HostError::Damaged {
-            what: "the journal",
+            what: "the journal".into(),
             root: at.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 }

@@ -205,9 +205,9 @@ impl Host for LocalHost {
         let bytes = state::read(&state, name::RECORD).map_err(failed("read", ".packfleet/record"))?;
         let Some(bytes) = bytes else { return Ok(Vec::new()) };
         let record = Record::decode(&bytes).map_err(|source| HostError::Damaged {
-            what: "the record",
+            what: "the record".into(),
             root: self.root.clone(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(generations.list(record.generation))
     }

@@ -17,6 +17,7 @@
 //! `salvage` keep what must not be lost; `attributes` and `acl` carry owners and modes over.
 
 mod acl;
+pub mod agent;
 mod annals;
 mod attributes;
 mod beneath;
@@ -34,6 +35,7 @@ pub mod fuzz;
 mod generations;
 mod glance;
 mod health;
+pub mod install;
 mod journal;
 mod layers;
 mod lines;
@@ -43,15 +45,19 @@ mod local;
 mod lock;
 mod memory;
 mod mounts;
+pub mod pipe;
 pub mod prepare;
 mod probe;
+pub mod reach;
 mod recover;
 mod refresh;
+pub mod remote;
 mod retreat;
 mod salvage;
 mod scan;
 mod sight;
 mod spread;
+pub mod ssh;
 mod stage;
 mod state;
 mod steps;
@@ -63,7 +69,9 @@ mod transaction;
 mod undo;
 mod units;
 pub mod version_file;
+pub mod wire;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -78,12 +86,12 @@ pub use self::prepare::{Preparation, Step};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
 use crate::model::plan::{Action, Plan, Purpose};
-use crate::model::record::{Record, RecordError};
+use crate::model::record::Record;
 use crate::model::settled::Part;
 use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, PackName, RecordDigest, TreePath};
 
 /// Whether the stat cache may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trust {
     /// A file whose inode, size, mtime and ctime are as cached is not read.
     StatCache,
@@ -92,7 +100,7 @@ pub enum Trust {
 }
 
 /// What to look at. The host adds every path of its record.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Look {
     /// The fleet that asks; a state directory of another one is refused.
     pub fleet: FleetName,
@@ -136,6 +144,11 @@ pub struct Observation {
 pub trait Blobs: Sync {
     /// The bytes with this digest (for a link: its text). The caller verifies.
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError>;
+
+    /// How many there are, to say after a failure what would have been needed.
+    fn size(&self, content: Content) -> Option<u64> {
+        self.bytes(content).ok().map(|bytes| bytes.len() as u64)
+    }
 }
 
 /// Bytes from a store, checked against their digest.
@@ -178,7 +191,7 @@ pub struct Commit<'a> {
 }
 
 /// What is read again when the stat cache is written after a switch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reread {
     /// What the switch touched. Right if the look before it had to read nothing.
     Touched,
@@ -187,7 +200,7 @@ pub enum Reread {
 }
 
 /// What would have to be recorded for nothing to be left to plan.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Glance {
     /// The fleet that asks.
     pub fleet: FleetName,
@@ -204,7 +217,7 @@ pub struct Glance {
 }
 
 /// The answer to a [`Glance`]: a settled record says all that was asked for, and the tree is as it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unchanged {
     /// The record's generation.
     pub generation: u64,
@@ -230,7 +243,7 @@ pub struct Check<'a> {
 }
 
 /// How checks ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Checked {
     /// All commands ended with status 0.
     Passed,
@@ -246,7 +259,7 @@ pub enum Checked {
 }
 
 /// How carrying out a plan ended, when it was not an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Applied {
     /// Committed, durable.
     Done {
@@ -269,7 +282,7 @@ pub enum Applied {
 }
 
 /// How recovery ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recovery {
     /// There was nothing to recover.
     Nothing,
@@ -431,12 +444,12 @@ pub enum HostError {
     #[error("{what} of {root}")]
     Damaged {
         /// Which file.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// The root.
         root: HostPath,
         /// What is wrong.
         #[source]
-        source: RecordError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The plan was made for another state of this host.
     #[error("{root} moved on since the plan was made: planned from generation {planned}, found {found}")]
@@ -461,7 +474,7 @@ pub enum HostError {
     #[error("cannot {operation} {path}")]
     Io {
         /// What was being done.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// To what, relative to the root where it lies beneath it.
         path: String,
         /// The system's answer.
@@ -488,4 +501,61 @@ pub enum HostError {
         /// What stopped it.
         why: String,
     },
+    /// The host was not reached: nothing happened there.
+    #[error("{host} cannot be reached")]
+    Unreachable {
+        /// Where it is.
+        host: String,
+        /// What ssh, or the host, said.
+        #[source]
+        source: Told,
+    },
+    /// The connection ended in the middle.
+    #[error("the connection to {host} ended while {doing}")]
+    Cut {
+        /// Where it is.
+        host: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What is known of the cause.
+        #[source]
+        source: Told,
+    },
+    /// The host was reached, and no session with an agent there came about, or it was broken off.
+    #[error("the agent on {host}: {why}")]
+    Agent {
+        /// Where it is.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// What a host said, in its words.
+    #[error(transparent)]
+    Told(Told),
+}
+
+/// An error that was told over a wire: its words, and those of its cause.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct Told {
+    text: String,
+    #[source]
+    source: Option<Box<Told>>,
+}
+
+impl Told {
+    /// The words of an error and of its causes, outermost first.
+    pub fn new(words: impl IntoIterator<Item = String, IntoIter: DoubleEndedIterator>) -> Self {
+        let chain = words
+            .into_iter()
+            .rev()
+            .fold(None, |source, text| Some(Self { text, source: source.map(Box::new) }));
+        chain.unwrap_or_else(|| Self { text: "no reason was given".into(), source: None })
+    }
+
+    /// The words of an error and of its causes.
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let words = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+        Self::new(words.collect::<Vec<_>>())
+    }
 }

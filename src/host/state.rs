@@ -40,7 +40,7 @@ pub mod name {
 
 /// A failed system call on something.
 pub fn failed(operation: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> HostError {
-    move |source| HostError::Io { operation, path: path.into(), source }
+    move |source| HostError::Io { operation: operation.into(), path: path.into(), source }
 }
 
 /// A root that exists, and its mount.
@@ -157,9 +157,9 @@ pub fn read_record(state: &Dir, owner: Owner<'_>) -> Result<Option<(Record, Reco
         return Ok(None);
     };
     let record = Record::decode(&bytes).map_err(|source| HostError::Damaged {
-        what: "the record",
+        what: "the record".into(),
         root: owner.root.clone(),
-        source,
+        source: Box::new(source),
     })?;
     owner.check(&record)?;
     Ok(Some((record, digest_record(&bytes))))

@@ -319,7 +319,11 @@ fn open_switch(
     owner: Owner<'_>,
     journal: &Journal,
 ) -> Result<(Dir, Manifest), HostError> {
-    let damaged = |what, source| HostError::Damaged { what, root: ground.at.clone(), source };
+    let damaged = |what: &'static str, source: RecordError| HostError::Damaged {
+        what: what.into(),
+        root: ground.at.clone(),
+        source: source.into(),
+    };
     let slots =
         match state.dir(name::STAGE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -522,7 +526,7 @@ fn with_space(error: HostError, ground: &Ground, commit: &Commit<'_>, blobs: &dy
         return HostError::Io { operation, path, source };
     }
     let puts: Vec<_> = commit.plan.actions.iter().filter_map(|action| action.after).collect();
-    let bytes: usize = puts.iter().filter_map(|put| blobs.bytes(put.content).ok()).map(|b| b.len()).sum();
+    let bytes: u64 = puts.iter().filter_map(|put| blobs.size(put.content)).sum();
     let (free, inodes) = ground.root.free().unwrap_or_default();
     let path = format!(
         "{path}: the switch needs {} files with {bytes} bytes beside its records; \

@@ -60,9 +60,9 @@ pub fn undo(
     sync_directories(live, slots, manifest).map_err(failed("sync", "the directories"))?;
     let next = read(slots, slot::RECORD).map_err(failed("read", ".packfleet/stage/record"))?;
     let next = Record::decode(&next.unwrap_or_default()).map_err(|source| HostError::Damaged {
-        what: "the staged record",
+        what: "the staged record".into(),
         root: live.ground.at.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let owner = Owner { fleet: &next.fleet, deployment: &next.deployment, root: &live.ground.at };
     let old = read_record(state, owner)?.map(|(record, _)| record);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::care::Check;
 use super::pack::{Pack, Requirement};
+use super::ssh::{Destination, Privilege};
 use super::{DeploymentName, FleetName, HostPath, OverlayName, PackName, SourceName, TreePath};
 
 /// What to do with a file that someone changed on the host.
@@ -171,12 +172,20 @@ pub enum Source {
 pub enum HostAddress {
     /// This machine.
     Local,
+    /// Another one.
+    Ssh {
+        /// Where ssh leads.
+        to: Destination,
+        /// As whom the files are handled there.
+        privilege: Privilege,
+    },
 }
 
 impl fmt::Display for HostAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => f.write_str("local"),
+            Self::Ssh { to, .. } => write!(f, "{to}"),
         }
     }
 }

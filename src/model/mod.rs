@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod settled;
 pub mod shape;
+pub mod ssh;
 pub mod tree;
 
 pub use digest::{Content, DesiredDigest, PartDigest, PlanId, RecordDigest, TreeDigest};

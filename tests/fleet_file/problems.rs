@@ -450,7 +450,6 @@ root = "/opt/{}"
             r##"15:8 "/opt/../etc": `deployments.b.root`: "/opt/../etc" has the component "..""##,
             r##"18:8 "~/x": `deployments.c.root`: "~/x": `~` is not expanded → write the whole path"##,
             r##"21:8 "../..": `deployments.d.root`: "/" cannot be a root: packfleet would own the whole machine"##,
-            r##"23:8 "prod": `host` over ssh of a deployment is not yet supported → run packfleet on that machine, with host = "local""##,
             r##"24:8 "x": `deployments.e.root`: "x" is relative, and the host is another machine → write an absolute path; only roots on "local" may be relative to the fleet file"##,
             r##"26:8 "-oProxyCommand=x": `deployments.f.host`: "-oProxyCommand=x" begins with `-`: it would read as an option"##,
             r##"30:8 "/opt/{}": `deployments.g.root`: "/opt/{}" has a `{}`, but this deployment is of no range → `{}` is the number of a range, as in [deployments."edge-{001..200}"]"##,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::away::places;
 use crate::world::*;
 use packfleet::host::examine::{About, Exam, Grade};
 use packfleet::host::prepare::{Intent, Linger, Preparation, StepState};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use crate::away::places;
 use crate::world::*;
 use packfleet::host::{Applied, Commit, Glance, Host, Reread, Trust, Unchanged};
 use packfleet::model::plan::Plan;

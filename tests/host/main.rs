@@ -1,5 +1,6 @@
 //! Hosts: the contract that all of them keep.
 
+mod away;
 mod contract;
 mod glance;
 mod lacking;

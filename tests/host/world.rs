@@ -70,14 +70,18 @@ pub trait Place {
 
 pub struct OnDisk {
     pub directory: tempfile::TempDir,
-    host: LocalHost,
+    host: Box<dyn Host>,
 }
 
 impl OnDisk {
     pub fn new() -> Self {
+        Self::behind(|root| Box::new(LocalHost::open(root)))
+    }
+
+    pub fn behind(open: impl FnOnce(HostPath) -> Box<dyn Host>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().join("root");
-        let host = LocalHost::open(HostPath::new(root.to_str().expect("UTF-8")).expect("a root"));
+        let host = open(HostPath::new(root.to_str().expect("UTF-8")).expect("a root"));
         Self { directory, host }
     }
 
@@ -88,7 +92,7 @@ impl OnDisk {
 
 impl Place for OnDisk {
     fn host(&self) -> &dyn Host {
-        &self.host
+        self.host.as_ref()
     }
 
     fn write(&self, path: &str, kind: Kind, bytes: &[u8]) {
@@ -197,11 +201,6 @@ impl Place for InMemory {
     fn directories(&self) -> BTreeSet<String> {
         self.0.directories().iter().map(|path| path.as_str().to_owned()).collect()
     }
-}
-
-/// One place of each kind.
-pub fn places() -> [(&'static str, Box<dyn Place>); 2] {
-    [("disk", Box::new(OnDisk::new())), ("memory", Box::new(InMemory::new()))]
 }
 
 pub fn look(wanted: &Files) -> Look {

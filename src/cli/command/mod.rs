@@ -2,6 +2,7 @@
 //! came of it.
 
 mod adopt;
+mod agent;
 mod apply;
 mod bootstrap;
 mod capture;
@@ -28,6 +29,8 @@ mod schema;
 mod status;
 mod validate;
 mod why;
+
+pub use agent::run as agent;
 
 use super::args::Command;
 use super::context::Context;
@@ -63,5 +66,6 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Schema => schema::run(printer),
         Command::Completions(args) => completions::run(args, printer),
         Command::Man(args) => man::run(args, printer),
+        Command::Agent(args) => agent::run(args),
     }
 }

@@ -1,0 +1,265 @@
+//! The other end of a session: serves the root that the controller's hello names, on a pair of pipes.
+//!
+//! ```text
+//! greet · hello ─► their hello ─► request ─► [lacks ◄─► blobs] ─► answer ─► request …  until the input ends
+//! ```
+//! It is a [`LocalHost`] behind the wire and decides nothing. It believes only its own session: a request that
+//! writes must repeat the token of this hello, so what was recorded elsewhere does nothing here. Once a switch
+//! has begun nothing of it needs the wire: if that breaks, the switch ends as it would have, and only the
+//! answer is lost. While it works for long, it says so every few seconds.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use super::wire::blobs::{self, Arriving};
+use super::wire::fault::Fault;
+use super::wire::frame::{self, Body, Frames, Kind, Working};
+use super::wire::hello::{GREETING, Hello};
+use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
+use super::wire::{MOST_BLOBS, WireError};
+use super::{Check, Commit, Host, HostError, LocalHost, Told, check};
+use crate::model::plan::Plan;
+use crate::model::record::RecordError;
+use crate::model::{Content, DeploymentName, FleetName};
+
+/// How often an agent that works says so.
+const SIGN_OF_WORK: Duration = Duration::from_secs(5);
+/// Bytes of a session's token.
+const TOKEN: usize = 16;
+
+/// Serves one session. `build` is the digest of this program's file.
+pub fn serve(
+    input: &mut (dyn Read + Send),
+    output: &mut (dyn Write + Send),
+    build: &str,
+) -> Result<(), WireError> {
+    let token = token()?;
+    let mut hello = Hello::new(build);
+    hello.session = Some(token.clone());
+    output.write_all(GREETING)?;
+    hello.send(output)?;
+    output.flush()?;
+    let mut frames = Frames::default();
+    let theirs = Hello::receive(&mut frames, input);
+    let bound = match theirs.map(|hello| hello.bound) {
+        Ok(Some(bound)) => bound,
+        Ok(None) => return refuse(output, WireError::Order("a hello that names no deployment")),
+        Err(error) => return refuse(output, error),
+    };
+    let host = LocalHost::open(bound.root.clone());
+    let session = Session { host, token, fleet: bound.fleet, deployment: bound.deployment };
+    loop {
+        let asked = match message::receive::<Asked>(&mut frames, input, Working::Refused) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return Ok(()),
+            Err(error) => return refuse(output, error),
+        };
+        let answer = match session.answer(asked, &mut frames, input, output) {
+            Ok(answer) => answer,
+            Err(error) => return refuse(output, error),
+        };
+        match message::send(&answer, output) {
+            // An answer that is too large is the fault of what was asked.
+            Err(error @ WireError::TooMuch(_)) => return refuse(output, error),
+            sent => sent?,
+        }
+    }
+}
+
+/// Says why the session ends. That the other side may not hear it changes nothing.
+fn refuse(output: &mut dyn Write, error: WireError) -> Result<(), WireError> {
+    let _unheard = message::send(&Answer::Refused(error.to_string()), output);
+    Err(error)
+}
+
+/// Bytes that nobody can guess or repeat.
+fn token() -> io::Result<String> {
+    let mut bytes = [0; TOKEN];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+struct Session {
+    host: LocalHost,
+    token: String,
+    fleet: FleetName,
+    deployment: DeploymentName,
+}
+
+impl Session {
+    /// Carries out one request. An error here is one of the session; the host's own are answers.
+    fn answer(
+        &self,
+        asked: Asked,
+        frames: &mut Frames,
+        input: &mut (dyn Read + Send),
+        output: &mut (dyn Write + Send),
+    ) -> Result<Answer, WireError> {
+        let Asked { session, request } = asked;
+        if request.is_writing() && session.as_deref() != Some(&self.token) {
+            return Err(WireError::Order("a request of another session"));
+        }
+        if let Some(error) = self.stranger(&request) {
+            // A glance says either that all is well, or nothing at all.
+            let glanced = matches!(request, Request::Unchanged(_));
+            return Ok(if glanced { Answer::Unchanged(None) } else { Answer::Failed(error.into()) });
+        }
+        let host = &self.host;
+        let answer = match request {
+            Request::Observe(look) => host.observe(&look).map(|seen| Answer::Observed(Box::new(seen.into()))),
+            Request::Unchanged(glance) => host.unchanged(&glance).map(Answer::Unchanged),
+            Request::Read(path, content) => host.read(&path, content).map(|bytes| Answer::Bytes(Some(bytes))),
+            Request::Kept(content) => host.kept(content).map(Answer::Bytes),
+            Request::History => host.history().map(Answer::History),
+            Request::Generations => {
+                host.generations().map(|all| Answer::Generations(all.into_iter().map(Into::into).collect()))
+            }
+            Request::Edits => host.edits().map(Answer::Edits),
+            Request::DropEdits(ids) => host.drop_edits(&ids).map(|()| Answer::Done),
+            Request::Features => host.features().and_then(|features| {
+                let told = serde_json::to_string(&features);
+                told.map(Answer::Features).map_err(|error| HostError::Told(Told::of(&error)))
+            }),
+            Request::Examine(exam) => at_work(output, || host.examine(&exam)).map(Answer::Examined),
+            Request::Prepare(preparation) => {
+                at_work(output, || host.prepare(&preparation)).map(Answer::Prepared)
+            }
+            Request::Recover(look, resume) => {
+                at_work(output, || host.recover(&look, &resume)).map(Answer::Recovered)
+            }
+            Request::Check(sent) => return self.check(sent, frames, input, output),
+            Request::Apply(sent) => return self.apply(*sent, frames, input, output),
+        };
+        Ok(answer.unwrap_or_else(|error| Answer::Failed(error.into())))
+    }
+
+    /// A session is for one deployment.
+    fn stranger(&self, request: &Request) -> Option<HostError> {
+        let (fleet, deployment) = match request {
+            Request::Observe(look) | Request::Recover(look, _) => (&look.fleet, &look.deployment),
+            Request::Unchanged(glance) => (&glance.fleet, &glance.deployment),
+            _ => return None,
+        };
+        self.not_bound(fleet, deployment)
+    }
+
+    fn not_bound(&self, fleet: &FleetName, deployment: &DeploymentName) -> Option<HostError> {
+        if (fleet, deployment) == (&self.fleet, &self.deployment) {
+            return None;
+        }
+        let why = format!(
+            "this session is for {} of {}, not for {deployment} of {fleet}",
+            self.deployment, self.fleet
+        );
+        Some(HostError::State { root: self.host.root().clone(), why })
+    }
+
+    fn apply(
+        &self,
+        sent: SentCommit,
+        frames: &mut Frames,
+        input: &mut (dyn Read + Send),
+        output: &mut (dyn Write + Send),
+    ) -> Result<Answer, WireError> {
+        let SentCommit { plan, now, version_file, sync_log, keep_generations, reread, aftercare } = sent;
+        let plan = match self.plan(plan.into_plan()) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Answer::Failed(error)),
+        };
+        let commit = Commit { plan: &plan, now, version_file, sync_log, keep_generations, reread, aftercare };
+        let mut arriving = Arriving::of(&self.host, &plan, &blobs::needs(&plan));
+        arrive(&mut arriving, &blobs::needs(&plan), frames, input, output)?;
+        let ended = at_work_on(&arriving, output, || self.host.apply(&commit, &arriving));
+        arriving.finish()?;
+        Ok(ended.map_or_else(|error| Answer::Failed(error.into()), Answer::Applied))
+    }
+
+    fn check(
+        &self,
+        sent: SentCheck,
+        frames: &mut Frames,
+        input: &mut (dyn Read + Send),
+        output: &mut (dyn Write + Send),
+    ) -> Result<Answer, WireError> {
+        let SentCheck { plan, targets, at, commands } = sent;
+        let plan = match self.plan(plan.into_plan()) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Answer::Failed(error)),
+        };
+        let check = Check { plan: &plan, targets, at, commands };
+        let needs: Vec<Content> =
+            check::actions(&check).filter_map(|action| Some(action.after?.content)).collect();
+        let mut arriving = Arriving::of(&self.host, &plan, &needs);
+        arrive(&mut arriving, &needs, frames, input, output)?;
+        let ended = at_work_on(&arriving, output, || self.host.check(&check, &arriving));
+        arriving.finish()?;
+        Ok(ended.map_or_else(|error| Answer::Failed(error.into()), Answer::Checked))
+    }
+
+    /// A plan for this session's deployment.
+    fn plan(&self, plan: Result<Plan, RecordError>) -> Result<Plan, Fault> {
+        let plan = plan.map_err(|source| {
+            let (what, root) = ("the plan's record".into(), self.host.root().clone());
+            HostError::Damaged { what, root, source: Box::new(source) }
+        })?;
+        match self.not_bound(&plan.next.fleet, &plan.next.deployment) {
+            None => Ok(plan),
+            Some(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Says what the host lacks, and lets it come.
+fn arrive<'a>(
+    arriving: &mut Arriving<'a>,
+    needs: &[Content],
+    frames: &'a mut Frames,
+    input: &'a mut (dyn Read + Send),
+    output: &mut dyn Write,
+) -> Result<(), WireError> {
+    let lacking = arriving.lacking(needs);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if lacking.len() > MOST_BLOBS {
+        return Err(WireError::TooMuch("the number of blobs"));
+    }
+    message::send(&Answer::Lacks(lacking.clone()), output)?;
+    let body = Body::begin(frames, input, Working::Refused, u64::MAX)?;
+    let body = body.ok_or(WireError::Closed("instead of blobs"))?;
+    arriving.await_them(lacking, body);
+    Ok(())
+}
+
+/// Signs of work while blobs do not come any more.
+fn at_work_on<T>(arriving: &Arriving<'_>, output: &mut (dyn Write + Send), work: impl FnOnce() -> T) -> T {
+    with_signs(output, || arriving.is_complete(), work)
+}
+
+fn at_work<T>(output: &mut (dyn Write + Send), work: impl FnOnce() -> T) -> T {
+    with_signs(output, || true, work)
+}
+
+/// Does the work on this thread; another one says from time to time that it goes on.
+fn with_signs<T>(
+    output: &mut (dyn Write + Send),
+    may_speak: impl Fn() -> bool + Send,
+    work: impl FnOnce() -> T,
+) -> T {
+    let (done, waits) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = waits.recv_timeout(SIGN_OF_WORK) {
+                if may_speak() {
+                    // Whoever does not hear it is told by the end of the pipe.
+                    let _unheard = frame::write(output, Kind::Working, &[]).map(|()| output.flush());
+                }
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}

@@ -1,0 +1,291 @@
+//! Agents on other machines, through the system's own ssh: whatever the user's config says about a host (keys,
+//! agents, jumps, names) holds here too, and a host key that is not known is refused unless that config says
+//! otherwise.
+//!
+//! ```text
+//! ssh … HOST 'sh -c "the agent of this digest is there? exec it : say what machine this is, take one, exec it"'
+//! ```
+//! So a host costs one connection and one command, with the agent there or without. Connections are shared and
+//! outlive the run for a minute (ControlMaster), which OpenSSH does by itself: a process per channel is all that
+//! is needed here, and the port stays synchronous. Nothing listens on the host, and no password is ever asked for.
+
+use std::fmt;
+use std::fs::{DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::install::{Agents, Binary};
+use super::pipe::{Pipe, ended};
+use super::remote::{Dial, Dialled, last_line};
+use super::wire::WireError;
+use super::wire::frame::Frames;
+use super::wire::hello::{GREETING, MISSING};
+use super::{HostError, Told};
+use crate::model::ssh::{Destination, Privilege};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the failure of a connection stands for the next attempt.
+const STANDS: Duration = Duration::from_secs(5);
+/// Bytes that a path of a socket may have, what ssh appends while it makes one taken off.
+const LONGEST_SOCKET: usize = 90;
+/// The status with which ssh says that it failed itself.
+const SSH_FAILED: i32 = 255;
+
+/// How all hosts are reached.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// An ssh config instead of the user's.
+    pub config: Option<PathBuf>,
+    /// How connections are shared; `None`: they are not.
+    pub shared: Option<Shared>,
+    /// What is sent to hosts that have no agent.
+    pub agents: Agents,
+    /// How long a look may take, and anything else without a sign of work.
+    pub patience: Option<Duration>,
+}
+
+/// Connections that several processes and runs share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The directory for their sockets; made when needed, for this user alone.
+    pub directory: PathBuf,
+    /// Seconds that one stays open after its last use.
+    pub seconds: u32,
+}
+
+/// How long a host may take, unless it is said otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One machine, reached as one user.
+pub struct Ssh {
+    to: Destination,
+    privilege: Privilege,
+    settings: Arc<Settings>,
+    /// One dials at a time, so that the others find its connection; and how it failed last.
+    turn: Mutex<Option<(Instant, Told)>>,
+}
+
+impl fmt::Debug for Ssh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ssh")
+            .field("to", &self.to)
+            .field("privilege", &self.privilege)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ssh {
+    /// Nothing is started before it is dialled.
+    pub fn new(to: Destination, privilege: Privilege, settings: Arc<Settings>) -> Self {
+        Self { to, privilege, settings, turn: Mutex::new(None) }
+    }
+
+    fn command(&self, remote: &str) -> Command {
+        let mut command = Command::new("ssh");
+        if let Some(config) = &self.settings.config {
+            command.arg("-F").arg(config);
+        }
+        let seconds = CONNECT.min(self.patience()).as_secs().max(1);
+        command.arg("-T");
+        for option in [
+            "BatchMode=yes",
+            &format!("ConnectTimeout={seconds}"),
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
+            "RemoteCommand=none",
+            "PermitLocalCommand=no",
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "ClearAllForwardings=yes",
+        ] {
+            command.arg("-o").arg(option);
+        }
+        match self.socket() {
+            Some((socket, seconds)) => {
+                command.args(["-o", "ControlMaster=auto", "-o"]).arg(format!("ControlPersist={seconds}"));
+                command.arg("-o").arg(format!("ControlPath={socket}"));
+            }
+            None => {
+                command.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]);
+            }
+        }
+        command.args(self.to.arguments()).arg(remote);
+        command
+    }
+
+    /// Where a shared connection lies; `None` where there is no place for one.
+    fn socket(&self) -> Option<(String, u32)> {
+        let Shared { directory, seconds } = self.settings.shared.as_ref()?;
+        let config = self.settings.config.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+        let by = blake3::hash(config.unwrap_or_default()).to_hex();
+        let text = directory.to_str().filter(|text| !text.contains(['%', ' ', '"', '\'', '\\', '$']))?;
+        // `%C` becomes forty digits for host, port, user and jump.
+        if text.len() + 1 + 6 + 1 + 40 > LONGEST_SOCKET {
+            return None;
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.ok().map(|()| (format!("{text}/{}-%C", &by[..6]), *seconds))
+    }
+
+    fn unreachable(&self, words: Vec<String>) -> HostError {
+        HostError::Unreachable { host: self.to.to_string(), source: Told::new(words) }
+    }
+
+    fn refused(&self, why: String) -> HostError {
+        HostError::Agent { host: self.to.to_string(), why }
+    }
+
+    fn try_dial(&self) -> Result<Dialled, HostError> {
+        let agents = self.settings.agents.all().map_err(|why| self.refused(why))?;
+        let Some(own) = agents.last() else { return Err(self.refused("there is none to send".into())) };
+        let script = script(agents);
+        let shell = format!("exec /bin/sh -c '{script}'");
+        let remote = match self.privilege {
+            Privilege::Login => shell,
+            Privilege::Sudo => format!("exec sudo -n -H -- /bin/sh -c '{script}'"),
+        };
+        let mut pipe = Pipe::start(&mut self.command(&remote), self.patience())
+            .map_err(|error| self.unreachable(vec![format!("cannot run ssh: {error}")]))?;
+        pipe.within(Some(self.patience()));
+        let mut frames = Frames::default();
+        match frames.skip_to(&[GREETING, MISSING], &mut pipe) {
+            Ok(0) => {}
+            Ok(_) => {
+                let machine = frames.line(200, &mut pipe).map_err(|error| self.silent(&mut pipe, &error))?;
+                let agent = self.choose(agents, &machine)?;
+                pipe.within(None);
+                let sent = send(agent, &mut pipe).and_then(|()| frames.skip_to(&[GREETING], &mut pipe));
+                sent.map_err(|error| self.did_not_start(&mut pipe, &error))?;
+            }
+            Err(error) => return Err(self.silent(&mut pipe, &error)),
+        }
+        let builds = agents.iter().map(|agent| agent.digest.clone()).collect();
+        Ok(Dialled { pipe, frames, builds, build: own.digest.clone() })
+    }
+
+    /// The agent for a machine that has none.
+    fn choose<'a>(&self, agents: &'a [Binary], machine: &str) -> Result<&'a Binary, HostError> {
+        let (system, kind) = machine.trim().split_once(' ').unwrap_or((machine, ""));
+        let shown: String = machine.chars().filter(|c| !c.is_control()).take(60).collect();
+        agents.iter().find(|agent| agent.runs_on(system, kind)).ok_or_else(|| {
+            let built: Vec<&str> = agents.iter().map(Binary::machine).collect();
+            self.refused(format!(
+                "the host is a {shown} machine, and this packfleet was built for {}: give a build for that machine \
+                 with --agent-binary FILE",
+                built.join(", ")
+            ))
+        })
+    }
+
+    /// There was no greeting.
+    fn silent(&self, pipe: &mut Pipe, error: &WireError) -> HostError {
+        if let WireError::Io(error) = error
+            && error.kind() == std::io::ErrorKind::TimedOut
+        {
+            return self.unreachable(vec![error.to_string()]);
+        }
+        if let WireError::Noise = error {
+            return self
+                .refused(format!("{error}: does a start-up file of its shell write to standard output?"));
+        }
+        let (status, said) = pipe.end();
+        let last = last_line(&said);
+        if said.contains("sudo:")
+            && (said.contains("password is required") || said.contains("terminal is required"))
+        {
+            return self.refused(
+                "sudo asks for a password there: allow this user to run /bin/sh without one (NOPASSWD in sudoers), \
+                 or log in as the user who owns the files, without `sudo`"
+                    .into(),
+            );
+        }
+        match status.and_then(|status| status.code()) {
+            Some(SSH_FAILED) | None => self.unreachable(vec![last.unwrap_or_else(|| error.to_string())]),
+            Some(_) => {
+                let how = status.map(ended).unwrap_or_default();
+                self.refused(format!("it did not start: {}", last.unwrap_or(how)))
+            }
+        }
+    }
+
+    /// It was sent, and did not greet.
+    fn did_not_start(&self, pipe: &mut Pipe, error: &WireError) -> HostError {
+        let (_, said) = pipe.end();
+        let why = last_line(&said).unwrap_or_else(|| match error {
+            WireError::Io(error) => error.to_string(),
+            error => error.to_string(),
+        });
+        let hint = if why.contains("GLIBC") || why.contains("not found") || why.contains("No such file") {
+            ": build a portable one, as the README says"
+        } else {
+            ""
+        };
+        self.refused(format!("it was sent and did not start: {why}{hint}"))
+    }
+}
+
+impl Dial for Ssh {
+    fn host(&self) -> String {
+        self.to.to_string()
+    }
+
+    fn patience(&self) -> Duration {
+        self.settings.patience.unwrap_or(PATIENCE)
+    }
+
+    fn dial(&self) -> Result<Dialled, HostError> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, said)) = turn.as_ref()
+            && when.elapsed() < STANDS
+        {
+            return Err(HostError::Unreachable { host: self.to.to_string(), source: said.clone() });
+        }
+        let dialled = self.try_dial();
+        *turn = match &dialled {
+            Err(HostError::Unreachable { source, .. }) => Some((Instant::now(), source.clone())),
+            _ => None,
+        };
+        dialled
+    }
+}
+
+/// Sends an agent: its digest and size in a line, then its bytes.
+fn send(agent: &Binary, pipe: &mut Pipe) -> Result<(), WireError> {
+    let mut file = File::open(&agent.path)?;
+    writeln!(pipe, "{} {}", agent.digest, agent.size)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => pipe.write_all(&buffer[..count])?,
+        }
+    }
+}
+
+/// What the host's shell does: POSIX, on one line and without single quotes, so that every login shell passes it on
+/// as one word. Agents lie in the user's cache, or where there is none that can be used in a directory
+/// below /var/tmp that must be the user's own.
+fn script(agents: &[Binary]) -> String {
+    let digests: Vec<&str> = agents.iter().map(|agent| agent.digest.as_str()).collect();
+    let digests = digests.join(" ");
+    format!(
+        "umask 077; \
+         c=\"${{XDG_CACHE_HOME:-${{HOME:-/nonexistent}}/.cache}}/packfleet/agents\"; \
+         v=\"/var/tmp/packfleet-agents-$(id -u)\"; \
+         for d in \"$c\" \"$v\"; do for b in {digests}; do \
+         if [ -O \"$d\" ] && [ -O \"$d/$b\" ] && [ -x \"$d/$b\" ]; then exec \"$d/$b\" agent; fi; done; done; \
+         printf \"\\000packfleet-none %s %s\\n\" \"$(uname -s)\" \"$(uname -m)\"; \
+         read -r b n || exit 3; \
+         for d in \"$c\" \"$v\"; do \
+         if mkdir -p \"$d\" 2>/dev/null && [ -O \"$d\" ] && [ ! -L \"$d\" ] && chmod 700 \"$d\" 2>/dev/null; then \
+         t=\"$d/new.$$\"; \
+         if head -c \"$n\" >\"$t\" && [ \"$(wc -c <\"$t\")\" -eq \"$n\" ] && chmod 700 \"$t\"; \
+         then exec \"$t\" agent --install \"$b\"; fi; rm -f \"$t\"; echo \"$d cannot hold an agent\" >&2; exit 4; fi; done; \
+         echo \"neither $c nor $v can hold an agent\" >&2; exit 4"
+    )
+}
