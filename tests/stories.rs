@@ -173,6 +173,7 @@ stories! {
     lock
     lost_record
     majors
+    only_here
     order
     overlays
     problems

@@ -11,7 +11,9 @@
 //!   packs      pack, installed, wanted, commit, tree, notes (overlay, path, text: of its overlays)
 //!   actions    path, pack, cause, before, after (kind and content, or null), save
 //!   renames    from, to: edits that go along where upstream renamed their files
-//!   edits      path, pack, standing
+//!   edits      path, pack, standing, only_here (of `status`: whether no commit of the fleet repository has it;
+//!              null where that was not asked)
+//!   edits_in   commits of the fleet repository that have edits, short of those that are here only (`status`)
 //!   holds      pack, path, cause, text, next; of a conflict also conflict (a word), recorded, host, pack_gives
 //!              (kind and content, or null), renamed_to (or null)
 //!   waits      on, because
@@ -157,7 +159,10 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "packs": survey.map(packs).unwrap_or_default(),
         "actions": survey.map(|survey| json!(survey.plan.actions)).unwrap_or_else(|| json!([])),
         "renames": survey.map(renames).unwrap_or_default(),
-        "edits": survey.map(drifted).unwrap_or_default(),
+        "edits": survey.map(|survey| drifted(survey, report)).unwrap_or_default(),
+        "edits_in": report.whereabouts.as_ref().map(|it| {
+            it.commits.iter().map(|at| at.commit.as_str()).collect::<Vec<_>>()
+        }),
         "holds": survey.map(|survey| holds(survey, deployment, hints)).unwrap_or_default(),
         "waits": waits,
         "saved": report.saved,
@@ -197,10 +202,18 @@ fn renames(survey: &Survey) -> Vec<Value> {
     survey.plan.renames.iter().map(|(to, from)| json!({ "from": from, "to": to })).collect()
 }
 
-fn drifted(survey: &Survey) -> Vec<Value> {
+fn drifted(survey: &Survey, report: &Report) -> Vec<Value> {
+    let only_here = |path| report.whereabouts.as_ref().map(|it| it.here_only.contains(path));
     let edits = survey.drift.edits().filter(|(_, judged)| judged.recorded.is_some());
     edits
-        .map(|(path, judged)| json!({ "path": path, "pack": judged.pack, "standing": judged.standing }))
+        .map(|(path, judged)| {
+            json!({
+                "path": path,
+                "pack": judged.pack,
+                "standing": judged.standing,
+                "only_here": only_here(path),
+            })
+        })
         .collect()
 }
 

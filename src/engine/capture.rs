@@ -22,6 +22,7 @@ use crate::model::fleet::{Deployment, Fleet};
 use crate::model::pack::CommitId;
 use crate::model::{DeploymentName, Entry, Kind, OverlayName, PackName, TreeDigest, TreePath};
 use crate::source::publish::{self, PublishError};
+use crate::source::snapshot::CAPTURE;
 
 use super::edited::{Edit, EditedError, EditedPack, Leak, Looking, Paths, Skipped, Strangers, leaks, rules};
 use super::report::Failure;
@@ -483,12 +484,12 @@ impl Capture {
         let all: usize = self.captured.iter().map(|it| it.pieces.len()).sum();
         let deployments: BTreeSet<&DeploymentName> = self.captured.iter().map(|it| &it.deployment).collect();
         let subject = match self.captured.as_slice() {
-            [one] => format!("capture: {} {}: {}", one.deployment, one.pack, files(all)),
+            [one] => format!("{CAPTURE}{} {}: {}", one.deployment, one.pack, files(all)),
             _ if deployments.len() == 1 => {
                 let name = deployments.first().map_or("", |name| name.as_str());
-                format!("capture: {name}: {}", files(all))
+                format!("{CAPTURE}{name}: {}", files(all))
             }
-            _ => format!("capture: {} deployments: {}", deployments.len(), files(all)),
+            _ => format!("{CAPTURE}{} deployments: {}", deployments.len(), files(all)),
         };
         let mut message = format!("{subject}\n");
         for captured in &self.captured {

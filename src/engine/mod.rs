@@ -44,6 +44,7 @@ mod repository;
 pub mod resolve;
 pub mod rollback;
 mod sketch;
+pub mod whereabouts;
 pub mod working_tree;
 pub mod workspace;
 

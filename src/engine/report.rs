@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::host::{EditId, HostError, Observation, Recovery};
 use crate::model::desired::Desired;
-use crate::model::plan::{Conflict, HoldCause, Plan};
+use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, TreePath};
-use crate::plan::Drift;
+use crate::plan::{Drift, Judged, Standing};
 
 use super::resolve::Resolved;
+use super::whereabouts::Whereabouts;
 
 /// One deployment, looked at and planned; nothing was written.
 #[derive(Debug, Clone)]
@@ -31,6 +32,19 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Edits that stay after this pass: kept ones, merged ones, and those that follow a rename.
+    pub fn kept_edits(&self) -> impl Iterator<Item = (&TreePath, &Judged)> {
+        // What follows a rename is saved where it was, and stays where it goes.
+        let saved = |action: &Action| action.save && action.cause != Cause::Rename;
+        let reverted =
+            move |path| self.plan.actions.iter().any(|action| &action.path == path && saved(action));
+        self.drift.edits().filter(move |(path, judged)| {
+            judged.recorded.is_some()
+                && matches!(judged.standing, Standing::Edited | Standing::Conflicted)
+                && !reverted(*path)
+        })
+    }
+
     /// The version label that is recorded for a pack, if it is installed.
     pub fn installed(&self, pack: &PackName) -> Option<&str> {
         let record = self.observation.record.as_ref()?;
@@ -131,6 +145,8 @@ pub struct Report {
     pub recovered: Option<Recovery>,
     /// What went wrong.
     pub failure: Option<Failure>,
+    /// Where its edits exist, once [`super::whereabouts::find`] looked.
+    pub whereabouts: Option<Whereabouts>,
 }
 
 impl Report {
@@ -147,6 +163,7 @@ impl Report {
             saved: Vec::new(),
             recovered,
             failure: None,
+            whereabouts: None,
         }
     }
 
@@ -166,6 +183,7 @@ impl Report {
             saved: Vec::new(),
             recovered: None,
             failure: Some(failure),
+            whereabouts: None,
         }
     }
 

@@ -107,6 +107,21 @@ impl Workspace {
         Self::read_from(Repository::Commit(directory, snapshot), file, cache)
     }
 
+    /// The same fleet as git has it: as it is checked out, then as branches have it that `capture` made and that
+    /// are not merged, newest first. What does not load is left out.
+    pub fn committed(&self) -> Vec<Self> {
+        let directory = &self.fleet.directory;
+        let snapshots = Snapshot::with_captures(directory).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the fleet repository's commits cannot be read");
+            Vec::new()
+        });
+        let load = |snapshot| {
+            let repository = Repository::Commit(directory.clone(), snapshot);
+            Self::read_from(repository, self.file.clone(), &self.cache).ok()
+        };
+        snapshots.into_iter().filter_map(load).collect()
+    }
+
     fn read_from(repository: Repository, file: Utf8PathBuf, cache: &Utf8Path) -> Result<Self, LoadError> {
         let mut texts = vec![FleetText { name: short(&file), text: repository.fleet_file(&file)? }];
         for include in repository.includes(&texts[0].text)? {

@@ -2,7 +2,8 @@
 //!
 //! Paths are relative to the directory of the fleet file. Blobs are read as they are: no line end is changed.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use git2::{ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
@@ -11,6 +12,11 @@ use super::SourceError;
 use super::checkout::FleetCommit;
 use crate::model::pack::CommitId;
 use crate::model::{Kind, TreePath};
+
+/// How the message of a commit begins that `capture` makes.
+pub const CAPTURE: &str = "capture: ";
+/// More branches of captures are not looked at.
+const MOST_CAPTURES: usize = 12;
 
 /// One commit's files below a directory.
 #[derive(Debug, Clone)]
@@ -41,8 +47,41 @@ impl Snapshot {
         let base = repository
             .merge_base(head.id(), other.id())
             .map_err(|_| unknown(format!("HEAD and {rev} have no commit in common")))?;
-        let commit = repository.find_commit(base).map_err(read("the merge base"))?;
-        let mut tree = commit.tree().map_err(read("the merge base"))?;
+        Self::of_commit(&repository, directory, base)
+    }
+
+    /// The files as the commit has them that is checked out, and as each branch has them that `capture` made and
+    /// that is not merged into it: those whose last commit says so, newest first, a dozen at most.
+    pub fn with_captures(directory: &Utf8Path) -> Result<Vec<Self>, SourceError> {
+        super::libgit2::settle();
+        let repository = Repository::discover(directory)
+            .map_err(|_| SourceError::Unknown(format!("{directory} lies in no git repository")))?;
+        let read = |what: &str| {
+            let what = what.to_owned();
+            move |source| SourceError::Read { what, source }
+        };
+        let head = repository.head().and_then(|head| head.peel_to_commit()).map_err(read("HEAD"))?.id();
+        let mut captures: BTreeSet<(Reverse<i64>, Oid)> = BTreeSet::new();
+        for branch in repository.branches(None).map_err(read("the branches"))? {
+            let Ok(tip) = branch.and_then(|(branch, _)| branch.get().peel_to_commit()) else { continue };
+            let says = tip.summary().ok().flatten().is_some_and(|text| text.starts_with(CAPTURE));
+            let merged =
+                || tip.id() == head || repository.graph_descendant_of(head, tip.id()).unwrap_or(false);
+            if says && !merged() {
+                captures.insert((Reverse(tip.time().seconds()), tip.id()));
+            }
+        }
+        let captures = captures.into_iter().map(|(_, tip)| tip).take(MOST_CAPTURES);
+        std::iter::once(head)
+            .chain(captures)
+            .map(|tip| Self::of_commit(&repository, directory, tip))
+            .collect()
+    }
+
+    fn of_commit(repository: &Repository, directory: &Utf8Path, commit: Oid) -> Result<Self, SourceError> {
+        let unknown = |what: String| SourceError::Unknown(what);
+        let read = |source| SourceError::Read { what: format!("commit {commit}"), source };
+        let mut tree = repository.find_commit(commit).and_then(|commit| commit.tree()).map_err(read)?;
         let top = repository.workdir().and_then(Utf8Path::from_path).map(Utf8Path::canonicalize_utf8);
         let here = directory.canonicalize_utf8().ok();
         let below = top
@@ -55,7 +94,7 @@ impl Snapshot {
             match tree.get_path(below.as_std_path()).and_then(|entry| repository.find_tree(entry.id())) {
                 Ok(found) => tree = found,
                 // The directory is new: the change started with nothing.
-                Err(_) => return Ok(Self { git: path_of(&repository)?, commit: base, files }),
+                Err(_) => return Ok(Self { git: path_of(repository)?, commit, files }),
             }
         }
         let walked = tree.walk(TreeWalkMode::PreOrder, |parent, entry| {
@@ -71,8 +110,8 @@ impl Snapshot {
             }
             TreeWalkResult::Ok
         });
-        walked.map_err(read("the merge base"))?;
-        Ok(Self { git: path_of(&repository)?, commit: base, files })
+        walked.map_err(read)?;
+        Ok(Self { git: path_of(repository)?, commit, files })
     }
 
     /// The commit, as a report names it.

@@ -9,7 +9,7 @@ use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
-use crate::engine::{Recover, fleet};
+use crate::engine::{Recover, fleet, whereabouts};
 
 pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = output::load(context, &args.outputs, printer)?;
@@ -18,7 +18,8 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
     let options = context.options(Recover::Report);
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
-    let reports = reports?;
+    let mut reports = reports?;
+    whereabouts::find(&workspace, &mut reports);
     let worst = of_reports(&reports, Counts::Drift);
     // Without the flag, only a status that could not be had is an error.
     let exit = if args.exit_code || worst == Exit::Failed { worst } else { Exit::Done };

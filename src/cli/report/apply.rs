@@ -8,7 +8,7 @@ use crate::cli::printer::{paint, painted, shown};
 use crate::engine::{Outcome, Report, Survey, Workspace};
 use crate::host::Recovery;
 use crate::model::fleet::Mode;
-use crate::model::plan::{Action, Cause, HoldCause};
+use crate::model::plan::HoldCause;
 use crate::plan::Standing;
 
 /// One line per selected deployment.
@@ -100,18 +100,7 @@ fn packs(survey: &Survey) -> String {
 
 /// Edits that stay after this pass: kept ones and merged ones.
 pub fn kept(survey: &Survey) -> usize {
-    // What follows a rename is saved where it was, and stays where it goes.
-    let saved = |action: &Action, path| &action.path == path && action.save && action.cause != Cause::Rename;
-    let reverted = |path| survey.plan.actions.iter().any(|action| saved(action, path));
-    survey
-        .drift
-        .edits()
-        .filter(|(path, judged)| {
-            judged.recorded.is_some()
-                && matches!(judged.standing, Standing::Edited | Standing::Conflicted)
-                && !reverted(*path)
-        })
-        .count()
+    survey.kept_edits().count()
 }
 
 /// Lines below: recovery, saved edits, causes and hints.

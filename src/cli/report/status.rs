@@ -104,10 +104,23 @@ fn cells(workspace: &Workspace, report: &Report, hints: &Hints, packs: &[&PackNa
             cells.extend((0..if packs.len() <= FEW_PACKS { packs.len() } else { 1 }).map(|_| "?".to_owned()))
         }
     }
-    let edits = report.survey.as_ref().map_or(0, kept);
-    cells.push(if edits == 0 { "-".to_owned() } else { edits.to_string() });
+    cells.push(edits(report));
     cells.push(why(workspace, report, hints));
     cells
+}
+
+/// How many edits stay, and whether they exist elsewhere: `6, 6 only here !`, `1, in git (5ab0e12)`.
+fn edits(report: &Report) -> String {
+    let edits = report.survey.as_ref().map_or(0, kept);
+    let Some(whereabouts) = report.whereabouts.as_ref().filter(|_| edits > 0) else {
+        return dash(if edits == 0 { String::new() } else { edits.to_string() });
+    };
+    let here = whereabouts.here_only.len();
+    let commits: Vec<&str> = whereabouts.commits.iter().map(|at| at.commit.short()).collect();
+    match here {
+        0 => format!("{edits}, in git ({})", commits.join(", ")),
+        _ => format!("{edits}, {here} only here !"),
+    }
 }
 
 fn dash(text: String) -> String {
@@ -173,11 +186,21 @@ fn below(selected: &[&Report], rows: &[&Report], hints: &Hints) -> String {
     let edits: usize = selected.iter().filter_map(|report| report.survey.as_ref()).map(kept).sum();
     let mut says = Vec::new();
     if edits > 0 {
-        says.push(format!(
-            "{} kept ({})",
-            count(edits, "edit"),
-            hints.command(&["diff", "NAME"]).replace("'", "")
-        ));
+        let mut line =
+            format!("{} kept ({})", count(edits, "edit"), hints.command(&["diff", "NAME"]).replace("'", ""));
+        let only = |report: &&Report| report.whereabouts.as_ref().map_or(0, |it| it.here_only.len());
+        let having: Vec<&Report> = selected.iter().copied().filter(|report| only(report) > 0).collect();
+        let here: usize = having.iter().map(only).sum();
+        if here > 0 {
+            let (name, place) = match having.as_slice() {
+                [one] => (one.deployment.as_str(), "one host"),
+                _ => ("NAME", "hosts"),
+            };
+            let verb = if here == 1 { "exists" } else { "exist" };
+            let capture = hints.command(&["capture", name]);
+            line.push_str(&format!(", {here} {verb} on {place} only ({capture})"));
+        }
+        says.push(line);
     }
     let pending = selected.iter().filter(|report| report.outcome == Outcome::Planned).count();
     if pending > 0 {
