@@ -1,7 +1,7 @@
 //! What the kernel alone costs: the floor under packfleet's measurements, and the trees they are made on.
 //!
 //! ```text
-//! limit generate w1|w2|w3|FILESxDIRECTORIES TREE   writes a workload
+//! limit generate w1|w2|w3|FILESxDIRECTORIES[xBYTES] TREE   writes a workload
 //! limit touch N STEP TREE                          changes N files, spread over the tree
 //! limit stat TREE                                  walks, lstat each
 //! limit hash TREE                                  walks, lstat, read and BLAKE3 each
@@ -86,13 +86,14 @@ impl Numbers {
 }
 
 fn generate(what: &str, tree: &Path) -> io::Result<()> {
-    let (files, directories, mean) = match what {
-        "w1" => (60, 8, 17_000.0),
-        "w2" => (100_000, 2_000, 4_120.0),
-        "w3" => (64, 1, 0.0),
-        other => match other.split_once('x') {
-            Some((files, directories)) => (parse(files), parse(directories).max(1), 4_120.0),
-            None => return Err(io::Error::other("w1, w2, w3 or FILESxDIRECTORIES")),
+    let (files, directories, mean, same) = match what {
+        "w1" => (60, 8, 17_000.0, None),
+        "w2" => (100_000, 2_000, 4_120.0, None),
+        "w3" => (64, 1, 0.0, Some(32 << 20)),
+        other => match *other.split('x').collect::<Vec<_>>() {
+            [files, directories] => (parse(files), parse(directories).max(1), 4_120.0, None),
+            [files, directories, bytes] => (parse(files), parse(directories).max(1), 0.0, Some(parse(bytes))),
+            _ => return Err(io::Error::other("w1, w2, w3 or FILESxDIRECTORIES[xBYTES]")),
         },
     };
     let mut numbers = Numbers(what.len() as u64);
@@ -103,7 +104,7 @@ fn generate(what: &str, tree: &Path) -> io::Result<()> {
             _ => tree.join(format!("part-{:02}", directory % 40)).join(format!("topic-{directory:04}")),
         };
         fs::create_dir_all(&at)?;
-        let size = if what == "w3" { 32 << 20 } else { numbers.size(mean) };
+        let size = same.unwrap_or_else(|| numbers.size(mean));
         fs::write(at.join(format!("file-{file:06}.md")), numbers.text(size))?;
     }
     Ok(())
