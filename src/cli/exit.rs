@@ -20,6 +20,8 @@ pub enum Exit {
     Refused,
     /// Another run holds the lock.
     Locked,
+    /// A change was found unhealthy and undone.
+    TakenBack,
     /// An error.
     Failed,
     /// Usage, or a fleet.toml that does not validate.
@@ -36,6 +38,7 @@ impl Exit {
             Self::Held => 3,
             Self::Refused => 4,
             Self::Waiting => 5,
+            Self::TakenBack => 6,
             Self::Usage => 64,
             Self::Locked => 75,
         }
@@ -69,7 +72,14 @@ pub fn of_report(report: &Report, counts: Counts) -> Exit {
         Outcome::Held => Exit::Held,
         Outcome::Refused => Exit::Refused,
         Outcome::Locked => Exit::Locked,
+        Outcome::TakenBack => Exit::TakenBack,
         Outcome::Failed => Exit::Failed,
+    };
+    // One that was found while going on with an earlier run.
+    let by_outcome = match report.taken_back() {
+        Some(taken) if taken.went_back() => by_outcome.max(Exit::TakenBack),
+        Some(_) => by_outcome.max(Exit::Failed),
+        None => by_outcome,
     };
     let drifted = counts == Counts::Drift
         && report.survey.as_ref().is_some_and(|survey| {
@@ -98,10 +108,11 @@ mod tests {
             Exit::Failed,
             Exit::Waiting,
             Exit::Locked,
+            Exit::TakenBack,
             Exit::Refused,
         ];
         all.sort();
         all.reverse();
-        assert_eq!(all.map(Exit::code), [64, 1, 75, 4, 3, 5, 2, 0]);
+        assert_eq!(all.map(Exit::code), [64, 1, 6, 75, 4, 3, 5, 2, 0]);
     }
 }

@@ -155,7 +155,7 @@ impl Hints {
             Failure::Host(error) => error,
             Failure::Moved { .. } => return Some(format!("{plan} shows what is there now; then {apply}")),
             Failure::Lost(_) => return Some(format!("report it, with the output of {apply} -vv")),
-            Failure::Request(_) => return None,
+            Failure::Ill(_) | Failure::Request(_) => return None,
         };
         Some(match error {
             HostError::Root { .. } => {

@@ -18,6 +18,11 @@
 //!              (kind and content, or null), renamed_to (or null)
 //!   waits      on, because
 //!   saved      numbers of saved edits
+//!   said       what was run after the switch and what passed, in words
+//!   health     generation, verdict (healthy, watching, taken-back, ill, going-back), since, evidence (pack, check,
+//!              why, lines): the last word on it; or null
+//!   taken_back tried, said, evidence, generation, said_afterwards, still, edits, stuck, saved: of a change that
+//!              was found unhealthy; or null
 //!   unmanaged  names, where they were asked for
 //!   failure    message, causes, next; or null
 //! orphans      deployment, root, generation, files: deployments without a stanza (plan and status of all)
@@ -35,10 +40,11 @@ use super::printer::shown;
 use super::report::words;
 use crate::desired::finding::Finding;
 use crate::engine::against::Against;
+use crate::engine::mask::Mask;
 use crate::engine::orphans::Orphan;
 use crate::engine::report::{cause_word, conflict_word};
 use crate::engine::{Report, Survey, Workspace};
-use crate::host::SavedEdit;
+use crate::host::{Back, Evidence, Health, SavedEdit, TakenBack};
 use crate::model::DeploymentName;
 use crate::model::fleet::Deployment;
 use crate::model::plan::HoldCause;
@@ -166,9 +172,57 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "holds": survey.map(|survey| holds(survey, deployment, hints)).unwrap_or_default(),
         "waits": waits,
         "saved": report.saved,
+        "said": report.said,
+        "health": report.health.as_ref().map(|health| health_of(workspace, health)),
+        "taken_back": report.taken_back().map(|taken| taken_back(workspace, taken)),
         "unmanaged": observation.map(|seen| json!(seen.actual.unmanaged)).unwrap_or_else(|| json!([])),
         "failure": failure,
     })
+}
+
+/// The last word on health.
+fn health_of(workspace: &Workspace, health: &Health) -> Value {
+    json!({
+        "generation": health.generation,
+        "verdict": health.verdict,
+        "since": health.since,
+        "evidence": evidence(workspace, &health.evidence),
+    })
+}
+
+/// A change that was found ill.
+fn taken_back(workspace: &Workspace, taken: &TakenBack) -> Value {
+    let (generation, said, still, edits, stuck) = match &taken.back {
+        Back::Done { generation, said, still, edits } => {
+            (Some(generation), said.as_slice(), still.as_slice(), edits.as_slice(), None)
+        }
+        Back::Stuck { why } => (None, &[][..], &[][..], &[][..], Some(why)),
+    };
+    json!({
+        "tried": taken.tried,
+        "said": taken.said,
+        "evidence": evidence(workspace, &taken.evidence),
+        "generation": generation,
+        "said_afterwards": said,
+        "still": evidence(workspace, still),
+        "edits": edits,
+        "stuck": stuck,
+        "saved": taken.saved,
+    })
+}
+
+fn evidence(workspace: &Workspace, all: &[Evidence]) -> Vec<Value> {
+    let mask = Mask::new(workspace);
+    let clean = |text: &str| shown(&String::from_utf8_lossy(&mask.shown("", text.as_bytes())));
+    let one = |evidence: &Evidence| {
+        json!({
+            "pack": evidence.pack,
+            "check": clean(&evidence.what),
+            "why": clean(&evidence.why),
+            "lines": evidence.lines.iter().map(|line| clean(line)).collect::<Vec<_>>(),
+        })
+    };
+    all.iter().map(one).collect()
 }
 
 fn packs(survey: &Survey) -> Vec<Value> {

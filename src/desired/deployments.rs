@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 use semver::VersionReq;
 
+use super::care;
 use super::cycle::{cycles, name_cycle};
 use super::fleet_file::Context;
 use super::location::{Host, host, join};
-use super::packs::{Policy, accept, health, known};
+use super::packs::{Policy, accept, known};
 use super::problem::quoted;
 use super::profile::Written;
 use super::raw::{RawFile, RawPin};
@@ -71,11 +72,13 @@ fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> O
         _ => Privilege::Login,
     };
     let packs = report.within("packs", |report| assignments(stanza, around, report));
+    let mut health = BTreeMap::new();
     for (pack, checks) in raw.health.entries() {
         known(checks, pack, &around.raw.packs, "pack", report);
-        for check in &checks.value {
-            health(check, report);
-        }
+        let known = around.packs.get_key_value(pack.as_str());
+        let service = known.and_then(|(_, (pack, _))| pack.care.service.as_ref());
+        let checks = care::checks(&checks.value, service, report);
+        health.extend(known.map(|(name, _)| (name.clone(), checks)));
     }
     if let Some(window) = raw.window.get() {
         let given = window.given();
@@ -100,7 +103,7 @@ fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> O
         depends_on: BTreeSet::new(),
         packs: if state == State::Absent { BTreeMap::new() } else { packs },
         edits: edits(policy),
-        health: BTreeMap::new(),
+        health,
     })
 }
 

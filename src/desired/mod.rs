@@ -1,5 +1,6 @@
 //! From text and packs to a Desired tree. Pure: files are read, and git is asked, by the floors above.
 
+mod care;
 pub mod changelog;
 pub mod choose;
 pub mod compose;

@@ -6,18 +6,13 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 11] = [
+const NOT_YET: [(&str, &str, &str); 6] = [
     ("a fleet file", "rollout", "order deployments by `depends_on`"),
     ("a fleet file", "status", "ask each controller by `packfleet status`"),
     ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
     ("a source", "url over ssh", "use an https URL, or a path to a clone"),
-    ("a pack", "on_change", "run it after `packfleet apply`"),
-    ("a pack", "service", "restart the service after `packfleet apply`"),
-    ("a pack", "restart", "restart the service after `packfleet apply`"),
-    ("a pack", "health", "look after the health of the service by other means"),
     ("a deployment", "pause", "leave the deployment out by a selector"),
     ("a deployment", "window", "start packfleet from a timer"),
-    ("a deployment", "health", "look after the health of the service by other means"),
 ];
 
 /// Why a key, or a kind of its value, is refused for now; `None` once it is supported.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
+use super::care::care;
 use super::cycle::{cycles, name_cycle};
 use super::location::{Remote, local_path, remote};
 use super::not_yet;
@@ -160,13 +161,7 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
     for required in stanza.requires.items() {
         known(required, required.as_str(), &raw.packs, "pack", report);
     }
-    if stanza.service.get().is_some() && stanza.restart.get().is_some() {
-        let fault = fault(format!("{} has both `service` and `restart`", report.path()), "too much is given");
-        report.add(place, fault.hint("keep one of the two"));
-    }
-    for check in stanza.health.items() {
-        health(check, report);
-    }
+    let care = care(stanza, report);
     let version_key = version_key(&name, stanza, report);
     let mut host_owns = Vec::new();
     let mut host_keys = Vec::new();
@@ -193,7 +188,7 @@ fn pack(name: PackName, stanza: &At<RawPack>, raw: &RawFile, report: &mut Report
         version_key,
         checks: stanza.check.items().iter().map(|command| command.value.0.clone()).collect(),
         atomic: stanza.atomic.get().is_none_or(|atomic| atomic.value),
-        care: Default::default(),
+        care,
     })
 }
 
@@ -260,19 +255,6 @@ fn install(stanza: &At<RawPack>, report: &mut Report) -> Option<InstallMap> {
         lines.extend(from.map(|from| Install { from, to: to.value.0.clone() }));
     }
     Some(InstallMap(lines))
-}
-
-/// Checks that a check of health checks one thing.
-pub(super) fn health(check: &At<super::raw::RawHealth>, report: &mut Report) {
-    report.within("health", |report| {
-        let kinds = ["http", "command", "active_for", "journal", "log"];
-        exactly_one(&**check, &check.place, &kinds, report);
-        let watched = check.journal.get().is_some() || check.log.get().is_some();
-        if watched && check.error.is_absent() {
-            let message = format!("{} does not say what an error looks like", report.path());
-            report.add(&check.place, fault(message, "`error` is missing").hint("a regular expression"));
-        }
-    });
 }
 
 /// Packs that require each other.

@@ -164,7 +164,7 @@ table! {
     RawOnChange is "on_change" {
         /// Globs over the pack's paths
         paths: List<PathPattern>,
-        /// The command, run in the root
+        /// The command, run in the pack's first directory on the host
         run: Command,
     }
 }
@@ -186,11 +186,11 @@ table! {
     RawHealth is "health" {
         /// A URL that must answer
         http: String,
-        /// A command that must succeed
+        /// A command that must succeed, run in the pack's first directory on the host
         command: Command,
         /// The HTTP status (default 200) or exit status (default 0)
         expect: Count<0, 599>,
-        /// How long it may take
+        /// Within what time of the restart it must pass (default 30s)
         within: Period,
         /// How long the unit must stay up, without a restart loop
         active_for: Period,
@@ -200,11 +200,11 @@ table! {
         log: TreePath,
         /// What an error looks like
         error: Expression,
-        /// By how much errors may increase
+        /// By how much errors may increase (default 50%)
         max_increase: Growth,
-        /// How many errors never count
+        /// How many errors never count (default 5)
         at_least: Count<0, 1_000_000>,
-        /// How long is watched
+        /// How long is watched, before and after (default 10m)
         over: Period,
     }
 }

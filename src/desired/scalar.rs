@@ -1,7 +1,7 @@
 //! The kinds of single values that keys of a fleet file take: quantities, times, patterns.
 //!
 //! Each says what it is when a value is something else, and knows its JSON schema. Kinds that nothing reads
-//! yet (windows, health checks) are checked and carry no value.
+//! yet (windows) are checked and carry no value.
 
 use globset::Glob;
 use ignore::gitignore::GitignoreBuilder;
@@ -83,12 +83,12 @@ impl Read for Percent {
 
 /// By how much something may grow, in percent of what it was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Growth;
+pub(super) struct Growth(pub u32);
 schema!(Growth, { "type": "string", "pattern": "^[0-9]{1,6}%$" });
 
 impl Read for Growth {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
-        from_text(node, "a percentage", report, |text| percent(text).map(|_| Self))
+        from_text(node, "a percentage", report, |text| percent(text).map(Self))
     }
 }
 
@@ -298,12 +298,12 @@ impl Read for IgnorePattern {
 
 /// A glob over paths of the fleet repository or of a pack: relative, without `..`.
 #[derive(Debug, Clone)]
-pub(super) struct PathPattern;
+pub(super) struct PathPattern(pub String);
 schema!(PathPattern, { "type": "string", "minLength": 1, "pattern": "^[^/]" });
 
 impl Read for PathPattern {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
-        from_text(node, "a relative pattern", report, |text| path_pattern(text).map(|_| Self))
+        from_text(node, "a relative pattern", report, |text| path_pattern(text).map(Self))
     }
 }
 
@@ -328,8 +328,8 @@ pub(super) fn path_pattern(text: &str) -> Result<String, Refused> {
 }
 
 /// A regular expression.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Expression;
+#[derive(Debug, Clone)]
+pub(super) struct Expression(pub String);
 schema!(Expression, { "type": "string", "format": "regex" });
 
 impl Read for Expression {
@@ -337,7 +337,7 @@ impl Read for Expression {
         from_text(node, "a regular expression", report, |text| {
             // The crate's own message draws the pattern over several lines.
             let last = |error: regex::Error| error.to_string().lines().last().unwrap_or_default().to_owned();
-            regex::Regex::new(text).map(|_| Self).map_err(|error| {
+            regex::Regex::new(text).map(|_| Self(text.into())).map_err(|error| {
                 refused(format!("{} is no regular expression: {}", quoted(text), last(error)))
             })
         })

@@ -5,12 +5,13 @@
 //! plan is made anew with that, so that other packs go on and what requires the pack does not.
 
 use crate::host::{Check, Checked};
+use crate::model::PackName;
 use crate::model::desired::Resolution;
 use crate::model::fleet::Deployment;
-use crate::model::pack::{InstallMap, Pack};
+use crate::model::pack::Pack;
 use crate::model::plan::HoldCause;
-use crate::model::{PackName, TreePath};
 
+use super::care;
 use super::contents::Contents;
 use super::mask::Mask;
 use super::pass::{NOTHING, plan_for};
@@ -69,7 +70,7 @@ fn first_failure(
         let check = Check {
             plan: &survey.plan,
             targets: pack.install.0.iter().map(|line| line.to.clone()).collect(),
-            at: place(&pack.install, survey),
+            at: care::place(&pack.install, &survey.plan.next.entries),
             commands: pack.checks.clone(),
         };
         if let Checked::Failed { command, why, output } = host.check(&check, &contents)? {
@@ -80,14 +81,4 @@ fn first_failure(
         }
     }
     Ok(None)
-}
-
-/// Where the commands run: the first target of the install map that is a directory.
-fn place(install: &InstallMap, survey: &Survey) -> Option<TreePath> {
-    let is_file = |to: &TreePath| survey.plan.next.entries.contains_key(to);
-    install.0.iter().find_map(|line| match &line.to {
-        None => Some(None),
-        Some(to) if is_file(to) => None,
-        Some(to) => Some(Some(to.clone())),
-    })?
 }

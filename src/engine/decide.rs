@@ -234,11 +234,13 @@ pub fn commit(
             format!("{} is observed only (mode = \"observe\"): nothing is written there", deployment.name);
         return Err(Failure::Request(text));
     }
-    let (generation, saved) = pass::carry_out(workspace, deployment, &survey, extra, options)?;
+    let done = pass::carry_out(workspace, deployment, &survey, extra, options)?;
     let purpose = survey.plan.purpose.clone();
     let mut report = Report::looked(survey, None);
-    report.committed = Some(generation);
-    report.saved = saved;
+    report.committed = Some(done.generation);
+    report.saved = done.saved;
+    report.health = report.health.filter(|_| done.said.is_empty());
+    report.said = done.said;
     report.outcome = match purpose {
         Purpose::Rollback { .. } => Outcome::RolledBack,
         _ => Outcome::Applied,

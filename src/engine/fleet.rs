@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::host::Verdict;
 use crate::model::DeploymentName;
 use crate::model::fleet::Mode;
 use crate::plan::order;
@@ -199,6 +200,15 @@ fn in_the_way(report: &Report) -> Option<String> {
         Outcome::Held => "it is held".to_owned(),
         Outcome::Refused => "its change is refused".to_owned(),
         Outcome::Locked => "another run holds its lock".to_owned(),
+        Outcome::TakenBack => "its change was found unhealthy and taken back".to_owned(),
+        Outcome::InSync | Outcome::Applied | Outcome::RolledBack => {
+            let verdict = report.health.as_ref().map(|health| health.verdict);
+            match (verdict, report.health.iter().flat_map(|health| &health.evidence).next()) {
+                (Some(Verdict::Watching), _) => "its change is still watched".to_owned(),
+                (_, Some(evidence)) => format!("it is not healthy: {evidence}"),
+                (_, None) => "it is not healthy".to_owned(),
+            }
+        }
         _ => "it failed".to_owned(),
     })
 }

@@ -21,6 +21,7 @@ pub mod against;
 mod alike;
 mod bases;
 pub mod capture;
+pub mod care;
 pub mod checks;
 pub mod contents;
 pub mod decide;
@@ -87,6 +88,8 @@ pub enum Recover {
     Report,
     /// Finish or undo it, under the lock.
     Now,
+    /// That, and go on watching a generation whose watcher died, or look again how an ill one fares.
+    Whole,
 }
 
 /// Something that happened, for progress bars and logs. Losing one is harmless.

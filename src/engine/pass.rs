@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::host::{Applied, Commit, Host, HostError, Look, Observation, Recovery, Reread, version_file};
+use crate::host::{
+    Applied, Commit, Health, Host, HostError, Look, Observation, Recovery, Reread, Resume, Watch,
+    version_file,
+};
 use crate::model::actual::Seen;
 use crate::model::desired::{Desired, Resolution};
 use crate::model::fleet::{Deployment, Mode, State};
@@ -17,6 +20,7 @@ use crate::plan::verdict::MergeAnswer;
 use crate::plan::{host_keys as keys_of_hosts, merging};
 
 use super::alike;
+use super::care;
 use super::checks;
 use super::contents::Contents;
 use super::host_keys;
@@ -68,13 +72,23 @@ pub fn survey(
     let look = look(workspace, resolutions, deployment, options);
     let mut recovered = None;
     let observed = host.observe(&look).and_then(|observation| {
-        if observation.interrupted.is_some() && options.recover == Recover::Now {
-            recovered = Some(host.recover(&look, &Default::default())?)
-                .filter(|recovery| *recovery != Recovery::Nothing);
-            host.observe(&look)
-        } else {
-            Ok(observation)
+        let open = observation.health.as_ref().is_some_and(Health::is_open);
+        let goes = match options.recover {
+            Recover::Report => false,
+            Recover::Now => observation.interrupted.is_some(),
+            Recover::Whole => observation.interrupted.is_some() || open && deployment.mode == Mode::Converge,
+        };
+        if !goes {
+            return Ok(observation);
         }
+        let entries = observation.record.as_ref().map(|record| record.entries.clone()).unwrap_or_default();
+        let resume = Resume {
+            aftercare: care::aftercare(workspace, deployment, &entries),
+            now: options.now,
+            watch: if options.recover == Recover::Whole { Watch::Anew } else { Watch::Leave },
+        };
+        recovered = Some(host.recover(&look, &resume)?).filter(|recovery| *recovery != Recovery::Nothing);
+        host.observe(&look)
     });
     match observed {
         Err(error) => Report::failed(deployment.name.clone(), error.into()),
@@ -248,9 +262,12 @@ pub fn apply(
     }
     let Some(survey) = report.survey.as_ref().filter(|survey| survey.plan.commits) else { return report };
     match carry_out(workspace, deployment, survey, NOTHING, options) {
-        Ok((generation, saved)) => {
+        Ok(Done { generation, saved, said }) => {
+            // Whatever was looked at passed.
+            report.health = report.health.filter(|_| said.is_empty());
             report.committed = Some(generation);
             report.saved = saved;
+            report.said = said;
             if report.outcome == Outcome::Planned {
                 report.outcome = Outcome::Applied;
             }
@@ -267,10 +284,22 @@ fn failed(mut report: Report, failure: Failure) -> Report {
         Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }) | Failure::Moved { .. } => {
             Outcome::Held
         }
+        Failure::Ill(taken) if taken.went_back() => Outcome::TakenBack,
         _ => Outcome::Failed,
     };
     report.failure = Some(failure);
     report
+}
+
+/// What a plan that was carried out came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The generation that it made.
+    pub generation: u64,
+    /// Edits that were saved on the way.
+    pub saved: Vec<u64>,
+    /// What was run and what passed.
+    pub said: Vec<String>,
 }
 
 /// Carries out one plan of any purpose.
@@ -280,7 +309,7 @@ pub(crate) fn carry_out(
     survey: &Survey,
     extra: &BTreeMap<Content, Vec<u8>>,
     options: &Options,
-) -> Result<(u64, Vec<u64>), Failure> {
+) -> Result<Done, Failure> {
     let host = workspace.host(deployment);
     let plan = &survey.plan;
     match (pin(workspace, survey), &plan.purpose) {
@@ -315,12 +344,12 @@ pub(crate) fn carry_out(
             0 => Reread::Touched,
             _ => Reread::All,
         },
-        aftercare: Default::default(),
+        aftercare: care::aftercare(workspace, deployment, &plan.next.entries),
     };
     let contents = Contents::new(workspace, host.as_ref(), survey, extra);
     match host.apply(&commit, &contents)? {
-        Applied::Done { generation, saved, .. } => Ok((generation, saved)),
-        Applied::Ill(_) => Err(Failure::Request("the change was found ill".into())),
+        Applied::Done { generation, saved, said } => Ok(Done { generation, saved, said }),
+        Applied::Ill(taken) => Err(Failure::Ill(taken)),
         Applied::Moved { path, found } => Err(Failure::Moved { path, found }),
     }
 }

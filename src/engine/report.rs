@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::host::{EditId, HostError, Observation, Recovery};
+use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack};
 use crate::model::desired::Desired;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, TreePath};
@@ -75,6 +75,8 @@ pub enum Outcome {
     Applied,
     /// A rollback was applied.
     RolledBack,
+    /// A change was found ill and taken back: see the failure.
+    TakenBack,
     /// Something else must happen first: see the waits.
     Waiting,
     /// A person must decide: see the plan's holds.
@@ -110,6 +112,9 @@ pub enum Failure {
         /// What came out.
         found: String,
     },
+    /// The change was found ill.
+    #[error("{0}")]
+    Ill(Box<TakenBack>),
     /// A worker died; a defect of packfleet.
     #[error("the pass over {0} ended without an answer; this is a defect of packfleet")]
     Lost(DeploymentName),
@@ -141,6 +146,10 @@ pub struct Report {
     pub committed: Option<u64>,
     /// Edits that were saved on the way.
     pub saved: Vec<EditId>,
+    /// What was run after the switch and what passed.
+    pub said: Vec<String>,
+    /// The last word on its health, unless this pass made it outdated.
+    pub health: Option<Health>,
     /// An interrupted switch that was recovered first.
     pub recovered: Option<Recovery>,
     /// What went wrong.
@@ -153,6 +162,7 @@ impl Report {
     /// The report of a look.
     pub fn looked(survey: Survey, recovered: Option<Recovery>) -> Self {
         let outcome = outcome_of(&survey.plan);
+        let health = survey.observation.health.clone();
         Self {
             deployment: survey.deployment.clone(),
             selected: true,
@@ -161,6 +171,8 @@ impl Report {
             waits: Vec::new(),
             committed: None,
             saved: Vec::new(),
+            said: Vec::new(),
+            health,
             recovered,
             failure: None,
             whereabouts: None,
@@ -181,15 +193,26 @@ impl Report {
             waits: Vec::new(),
             committed: None,
             saved: Vec::new(),
+            said: Vec::new(),
+            health: None,
             recovered: None,
             failure: Some(failure),
             whereabouts: None,
         }
     }
 
-    /// Whether others may build on it: everything this fleet wants is there.
+    /// Whether others may build on it: everything this fleet wants is there, and well.
     pub fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::InSync | Outcome::Applied | Outcome::RolledBack)
+            && !self.health.as_ref().is_some_and(Health::is_open)
+    }
+
+    /// A change that was found ill: by this pass, or by the one that it went on with.
+    pub fn taken_back(&self) -> Option<&TakenBack> {
+        match (&self.failure, &self.recovered) {
+            (Some(Failure::Ill(taken)), _) | (_, Some(Recovery::Ill(taken))) => Some(taken),
+            _ => None,
+        }
     }
 }
 

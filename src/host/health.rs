@@ -5,6 +5,7 @@
 //! nobody any more, because whoever did so died, is looked at anew by the next run, with a full window.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -139,5 +140,35 @@ impl Health {
     /// Whether the next run has something to do about it, at this generation.
     pub fn is_open(&self) -> bool {
         matches!(self.verdict, Verdict::Watching | Verdict::GoingBack | Verdict::Ill)
+    }
+}
+
+impl TakenBack {
+    /// Whether what stands is what was there before, and well.
+    pub fn went_back(&self) -> bool {
+        matches!(&self.back, Back::Done { still, .. } if still.is_empty())
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pack) = &self.pack {
+            write!(f, "{pack}: ")?;
+        }
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl fmt::Display for TakenBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("found unhealthy")?;
+        for evidence in &self.evidence {
+            write!(f, ": {evidence}")?;
+        }
+        match &self.back {
+            Back::Done { generation: 0, .. } => f.write_str("; taken back, nothing is installed"),
+            Back::Done { generation, .. } => write!(f, "; taken back, generation {generation} stands"),
+            Back::Stuck { why } => write!(f, "; it stands all the same: {why}"),
+        }
     }
 }

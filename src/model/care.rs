@@ -178,6 +178,16 @@ pub struct Care {
     pub health: Vec<Check>,
 }
 
+/// Whether a pack is there once the change is carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It is.
+    #[default]
+    Stays,
+    /// It is removed: its unit stops, and nothing of it is run or looked at.
+    Departs,
+}
+
 /// The care for one pack on one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackCare {
@@ -187,6 +197,8 @@ pub struct PackCare {
     pub install: InstallMap,
     /// The directory in which its commands run; `None` is the root.
     pub at: Option<TreePath>,
+    /// Whether it is there afterwards.
+    pub fate: Fate,
     /// What is run and looked at.
     pub care: Care,
 }
@@ -242,7 +254,10 @@ pub struct Tasks {
 impl Tasks {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.on_change.is_empty() && self.restarts.is_empty() && self.checks.is_empty()
+        self.stops.is_empty()
+            && self.on_change.is_empty()
+            && self.restarts.is_empty()
+            && self.checks.is_empty()
     }
 
     /// Whether something is to be watched once the generation is committed.
@@ -259,8 +274,16 @@ impl Aftercare {
             changed.entry(&action.pack).or_default().insert(&action.path);
         }
         let mut tasks = Tasks::default();
-        for PackCare { pack, install, at, care } in &self.packs {
+        for PackCare { pack, install, at, care, fate } in &self.packs {
             let Some(paths) = changed.get(pack) else { continue };
+            if *fate == Fate::Departs {
+                if let Some(Service::Unit { unit, .. }) = &care.service
+                    && !tasks.stops.contains(unit)
+                {
+                    tasks.stops.push(unit.clone());
+                }
+                continue;
+            }
             let origins: Vec<TreePath> = paths.iter().filter_map(|path| install.origin(path)).collect();
             for on_change in &care.on_change {
                 let task = Task { at: at.clone(), run: on_change.run.clone() };
@@ -294,7 +317,9 @@ impl Aftercare {
         up: &BTreeSet<Unit>,
         present: impl Fn(&PackName) -> bool,
     ) -> Tasks {
-        let (mut stays, mut gone) = (self.clone(), self.clone());
+        let mut stays = self.clone();
+        stays.packs.iter_mut().for_each(|care| care.fate = Fate::Stays);
+        let mut gone = stays.clone();
         stays.packs.retain(|care| present(&care.pack));
         gone.packs.retain(|care| !present(&care.pack));
         let mut tasks = stays.tasks(actions);
@@ -335,6 +360,7 @@ mod tests {
             pack: pack.parse().unwrap(),
             install: InstallMap(vec![Install { from: Some(path("src")), to: Some(path(pack)) }]),
             at: None,
+            fate: Fate::Stays,
             care: Care {
                 on_change: on_change
                     .iter()

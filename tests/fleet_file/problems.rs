@@ -206,7 +206,6 @@ health.pp = []
             r##"22:46 "zzz": there is no overlay "zzz" → known here: loud, other, quiet"##,
             r##"22:53 "other": the overlay "other" is for "q", not for "p""##,
             r##"22:71 "quiet": the overlay "quiet" is named twice"##,
-            r##"23:1 health: `health` of a deployment is not yet supported → look after the health of the service by other means"##,
             r##"23:8 pp: there is no pack "pp" → did you mean "p"?"##,
         ],
     ),
@@ -713,11 +712,47 @@ max_increase = "x"
             r##"26:48 "25:00": `deployments.a.window.to`: "25:00" is no time of day → as in "09:30""##,
             r##"26:64 "Europe/Berln": `deployments.a.window.zone`: "Europe/Berln" is no time zone → did you mean "Europe/Berlin"?"##,
             r##"27:1 [[deployments.a.health.p]]: deployments.a.health has `http` and `command`, which exclude each other → keep exactly one of `http`, `command`, `active_for`, `journal`, `log`"##,
-            r##"27:17 health: `health` of a deployment is not yet supported → look after the health of the service by other means"##,
             r##"29:11 []: `deployments.a.health.p.command` must be a program and its arguments, each a string; this is a list"##,
             r##"30:1 [[deployments.a.health.p]]: deployments.a.health does not say what an error looks like → a regular expression"##,
             r##"34:9 "(": `deployments.a.health.p.error`: "(" is no regular expression: error: unclosed group"##,
             r##"35:16 "x": `deployments.a.health.p.max_increase`: "x" is no percentage → a whole number and a percent sign: "25%""##,
+        ],
+    ),
+    (
+        "services and health",
+        r##"[packs.q]
+source = "s"
+dir = "."
+target = "q"
+service = { unit = "-x y" }
+[[packs.q.health]]
+http = "ftp://x"
+[[packs.q.health]]
+http = "http://x/"
+expect = 600
+[[packs.q.health]]
+command = ["true"]
+expect = 300
+over = "1m"
+[packs.r]
+source = "s"
+dir = "."
+target = "r"
+on_change = [{ paths = ["x"] }]
+restart = ["true"]
+health = [{ active_for = "1m" }]
+service = { user = true }
+"##,
+        &[
+            r##"14:20 "-x y": `packs.q.service.unit`: "-x y" is no name of a unit → as in "bot.service""##,
+            r##"16:8 "ftp://x": "ftp://x" is no http or https URL → as in "http://127.0.0.1:9000/health""##,
+            r##"19:10 600: `packs.q.health.expect` is 600; it must be at most 599"##,
+            r##"20:1 [[packs.q.health]]: packs.q.health has `over`, which means nothing for `command` → leave it out"##,
+            r##"20:1 [[packs.q.health]]: packs.q.health expects 300, which is no exit status → from 0 to 255"##,
+            r##"24:8 r: packs.r has both `service` and `restart` → keep one of the two"##,
+            r##"28:14 { paths = ["x"] }: packs.r.on_change has no `run` → a program and its arguments"##,
+            r##"30:26 "1m": packs.r.health has `active_for`, but its pack has no unit → name it as the pack's `service`"##,
+            r##"31:11 { user = true }: packs.r.service has no `unit` → a systemd unit: "bot.service""##,
         ],
     ),
 ];

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     }
     let mut options = Options {
         trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },
-        ..context.options(Recover::Now)
+        ..context.options(Recover::Whole)
     };
     options.jobs = args.jobs.map_or(options.jobs, usize::from);
     let progress = Progress::begin(context.shows_progress, selected.len());
@@ -44,6 +44,9 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
             let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
             let sum = report::without_next(&sum);
             printer.data(&format!("{}\n{sum}\n", plan(&workspace, &reports, &context.hints, show)));
+        }
+        if let Some(note) = report::care::unchecked(&workspace, &reports) {
+            printer.talk(note);
         }
         if !args.yes {
             confirm(printer)?;

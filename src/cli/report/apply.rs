@@ -1,11 +1,12 @@
 //! What an apply came to: one line per deployment, and below it what a person must know.
 
+use super::care;
 use super::ranges::compress;
 use super::words::{self, Tally, count};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
-use crate::engine::{Outcome, Report, Survey, Workspace};
+use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::host::Recovery;
 use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
@@ -35,7 +36,7 @@ pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String
         let (word, style) = words::outcome(report.outcome);
         let word = painted(style, &format!("{word:<widest_word$}"));
         out.push_str(&format!("{}  {word}  {what}\n", paint::name(&format!("{name:<widest$}"))));
-        for line in more(report, hints) {
+        for line in more(workspace, report, hints) {
             out.push_str(&format!("{:widest$}  {line}\n", ""));
         }
     }
@@ -48,6 +49,9 @@ fn what(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
     let Some(survey) = &report.survey else {
         return report.failure.as_ref().map_or(String::new(), |failure| shown(&failure.to_string()));
     };
+    if let Some(Failure::Ill(_)) = &report.failure {
+        return packs(survey);
+    }
     if let Some(failure) = &report.failure {
         return shown(&failure.to_string());
     }
@@ -104,7 +108,7 @@ pub fn kept(survey: &Survey) -> usize {
 }
 
 /// Lines below: recovery, saved edits, causes and hints.
-fn more(report: &Report, hints: &Hints) -> Vec<String> {
+fn more(workspace: &Workspace, report: &Report, hints: &Hints) -> Vec<String> {
     let name = report.deployment.as_str();
     let mut lines = Vec::new();
     // Only the apply that ran a check has seen its output: nobody else can show it later.
@@ -115,8 +119,9 @@ fn more(report: &Report, hints: &Hints) -> Vec<String> {
         }
     }
     match &report.recovered {
-        Some(Recovery::Forward { generation, .. }) => {
-            lines.push(format!("an interrupted switch was finished first: generation {generation}"));
+        Some(Recovery::Forward { generation, said }) => {
+            let word = if said.is_empty() { String::new() } else { format!(" · {}", care::said(said)) };
+            lines.push(format!("an interrupted switch was finished first: generation {generation}{word}"));
         }
         Some(Recovery::Back { generation, saved }) => {
             lines.push(format!("an interrupted switch was undone first: generation {generation} stands"));
@@ -124,12 +129,21 @@ fn more(report: &Report, hints: &Hints) -> Vec<String> {
                 lines.push(saved_line(saved.len(), name, hints));
             }
         }
-        Some(Recovery::Ill(_) | Recovery::Nothing) | None => {}
+        Some(Recovery::Ill(taken)) => {
+            lines.push(format!("generation {} was still to be looked at:", taken.tried));
+            lines.extend(care::taken_back(workspace, report, taken, hints));
+        }
+        Some(Recovery::Nothing) | None => {}
     }
     if !report.saved.is_empty() {
         lines.push(saved_line(report.saved.len(), name, hints));
     }
-    if let Some(failure) = &report.failure {
+    if !report.said.is_empty() {
+        lines.push(care::said(&report.said));
+    }
+    if let Some(Failure::Ill(taken)) = &report.failure {
+        lines.extend(care::taken_back(workspace, report, taken, hints));
+    } else if let Some(failure) = &report.failure {
         lines.extend(causes(failure).into_iter().map(|cause| format!("because: {cause}")));
         lines.extend(hints.of_failure(failure, &report.deployment).map(|hint| format!("→ {hint}")));
     }

@@ -31,7 +31,9 @@ fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
     let said = plain(&body(told.workspace, report, hints, show));
     let (word, _) = words::outcome(report.outcome);
     let mut status = match report.outcome {
-        Outcome::Held | Outcome::Refused => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Outcome::Held | Outcome::Refused | Outcome::TakenBack => {
+            TestCaseStatus::non_success(NonSuccessKind::Failure)
+        }
         Outcome::Failed | Outcome::Locked => TestCaseStatus::non_success(NonSuccessKind::Error),
         Outcome::Waiting => TestCaseStatus::skipped(),
         Outcome::InSync | Outcome::Planned | Outcome::Applied | Outcome::RolledBack => {

@@ -82,6 +82,7 @@ fn verdict(told: &Told<'_>) -> String {
     let selected = || told.reports.iter().filter(|report| report.selected);
     let words = [
         (Outcome::Failed, "failed"),
+        (Outcome::TakenBack, "found unhealthy and taken back"),
         (Outcome::Refused, "refused"),
         (Outcome::Held, "held"),
         (Outcome::Locked, "locked"),
@@ -192,7 +193,7 @@ fn details(told: &Told<'_>, block: &Block<'_>) -> Option<String> {
 }
 
 fn needs_a_person(report: &Report) -> bool {
-    matches!(report.outcome, Outcome::Held | Outcome::Refused | Outcome::Failed)
+    matches!(report.outcome, Outcome::Held | Outcome::Refused | Outcome::Failed | Outcome::TakenBack)
 }
 
 fn names(names: &[&str]) -> String {

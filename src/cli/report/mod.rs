@@ -6,6 +6,7 @@ pub mod adopt;
 pub mod against;
 pub mod apply;
 pub mod bytes;
+pub mod care;
 pub mod diffs;
 pub mod doctor;
 pub mod github;

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::bytes;
+use super::care;
 use super::diffs;
 use super::header::header;
 use super::holds;
@@ -274,6 +275,9 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
     out.push_str(&packs(workspace, survey, hints, show.length, who));
     if survey.plan.commits && survey.plan.actions.is_empty() {
         out.push_str("  no file changes; only the record does\n");
+    }
+    if let Some(will) = care::will(workspace, report) {
+        out.push_str(&format!("  {}\n", paint::faint(&will)));
     }
     if show.diffs == Diffs::Shown {
         out.push_str(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::apply::kept;
+use super::care;
 use super::header::header;
 use super::ranges::compress;
 use super::table::table;
@@ -10,6 +11,7 @@ use super::words::{self, count};
 use crate::cli::hint::Hints;
 use crate::cli::printer::{painted, shown};
 use crate::engine::{Outcome, Report, Workspace};
+use crate::host::Health;
 use crate::model::PackName;
 use crate::model::fleet::{Mode, State};
 use crate::model::plan::HoldCause;
@@ -37,18 +39,17 @@ pub fn status(
     width: Option<usize>,
 ) -> String {
     let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
-    let shown: Vec<&Report> = selected
-        .iter()
-        .copied()
-        .filter(|report| rows == Rows::All || report.outcome != Outcome::InSync || interrupted(report))
-        .collect();
+    let shown: Vec<&Report> =
+        selected.iter().copied().filter(|report| rows == Rows::All || !is_quiet(report)).collect();
     let packs: BTreeSet<&PackName> = shown
         .iter()
         .filter_map(|report| report.survey.as_ref())
         .flat_map(|survey| survey.drift.packs.keys())
         .collect();
     let packs: Vec<&PackName> = packs.into_iter().collect();
+    let health = care::matters(workspace, &shown);
     let mut head = vec!["DEPLOYMENT".to_owned(), "SYNC".to_owned()];
+    head.extend(health.then(|| "HEALTH".to_owned()));
     if packs.len() <= FEW_PACKS {
         head.extend(packs.iter().map(|pack| pack.as_str().to_uppercase()));
     } else {
@@ -58,7 +59,10 @@ pub fn status(
 
     let mut groups: Vec<(Vec<&str>, Vec<String>, Outcome)> = Vec::new();
     for report in &shown {
-        let cells = cells(workspace, report, hints, &packs);
+        let mut cells = cells(workspace, report, hints, &packs);
+        if health {
+            cells.insert(1, care::word(report.health.as_ref()).0.to_owned());
+        }
         let known = groups.iter_mut().find(|(_, known, _)| shown.len() > FEW && *known == cells);
         match known {
             Some((names, ..)) => names.push(report.deployment.as_str()),
@@ -81,6 +85,13 @@ pub fn status(
     }
     out.push_str(&below(&selected, &shown, hints));
     out
+}
+
+/// Nothing is to be told of it.
+fn is_quiet(report: &Report) -> bool {
+    report.outcome == Outcome::InSync
+        && !interrupted(report)
+        && !report.health.as_ref().is_some_and(Health::is_open)
 }
 
 fn interrupted(report: &Report) -> bool {
@@ -162,6 +173,10 @@ fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
             Some(path) => format!("{path}: {}", words::hold(&only.cause)),
             None => words::hold(&only.cause),
         },
+        (None, []) if report.health.as_ref().is_some_and(Health::is_open) => {
+            let evidence = report.health.iter().flat_map(|health| &health.evidence).next();
+            evidence.map_or_else(String::new, |evidence| shown(&evidence.to_string()))
+        }
         (None, []) if observed => "mode = \"observe\"".to_owned(),
         (None, []) => settled(workspace, report),
         (None, many) => words::holds(many),
@@ -239,6 +254,7 @@ fn coloured(table: &str) -> String {
         ("held", paint::BAD),
         ("rejected", paint::BAD),
         ("refused", paint::BAD),
+        ("unhealthy", paint::BAD),
         ("failed", paint::BAD),
         ("interrupted", paint::BAD),
     ];

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::words;
-use super::{apply, holds, plan};
+use super::{apply, care, holds, plan};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::report::cause_word;
 use crate::engine::{Outcome, Report, Survey, Workspace};
-use crate::host::HistoryLine;
+use crate::host::{Health, HistoryLine, Verdict};
 use crate::model::DeploymentName;
 use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
@@ -147,6 +147,22 @@ fn gather(
             depth,
         });
     }
+    if let Some(health) = report.health.as_ref().filter(|health| tells(health, survey)) {
+        let mut lines = care::evidence(workspace, &health.evidence);
+        let word = if health.verdict == Verdict::TakenBack { "rejected" } else { care::word(Some(health)).0 };
+        let since = words::time(health.since);
+        let text = match health.verdict {
+            Verdict::Watching => format!("generation {} is watched since {since}", health.generation),
+            Verdict::TakenBack => format!("a change was found unhealthy and taken back, {since}"),
+            _ => format!("generation {} was found unhealthy, {since}", health.generation),
+        };
+        let clears = match health.verdict {
+            Verdict::TakenBack => hints.command(&["retry", name.as_str()]),
+            _ => format!("{} looks again", hints.command(&["apply", name.as_str()])),
+        };
+        let details = std::mem::take(&mut lines);
+        steps.push(Step { word: word.to_owned(), text: of(text), details, clears, depth });
+    }
     for (on, because, first) in words::waits(&report.waits) {
         steps.push(Step {
             word: "dependency".to_owned(),
@@ -186,6 +202,12 @@ fn gather(
             depth,
         });
     }
+}
+
+/// A change that was taken back is told of as long as something is rejected.
+fn tells(health: &Health, survey: &Survey) -> bool {
+    let rejects = survey.observation.record.as_ref().is_some_and(|record| !record.rejected.is_empty());
+    health.is_open() || health.verdict == Verdict::TakenBack && rejects
 }
 
 fn clears_wait(reports: &[Report], on: &str, first: &DeploymentName, hints: &Hints) -> String {

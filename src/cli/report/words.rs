@@ -29,6 +29,7 @@ pub fn outcome(outcome: Outcome) -> (&'static str, Style) {
         Outcome::Planned => ("pending", paint::CHANGE),
         Outcome::Applied => ("applied", paint::GOOD),
         Outcome::RolledBack => ("rolled back", paint::GOOD),
+        Outcome::TakenBack => ("unhealthy", paint::BAD),
         Outcome::Waiting => ("waiting", paint::CHANGE),
         Outcome::Held => ("held", paint::BAD),
         Outcome::Refused => ("refused", paint::BAD),
