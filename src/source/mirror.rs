@@ -4,9 +4,10 @@
 //! rewritten branch led to before stays under `refs/packfleet/past/`, and commits in use under
 //! `refs/packfleet/pins/`: nothing that was ever fetched is lost when an origin changes its mind.
 //!
-//! Processes that write take a lock file. A mirror is made beside its place and renamed there whole, so a
-//! half-made one is never read, and a damaged one is made anew by the next refresh, with what can still be
-//! read of pins and past. Damage is noticed when a ref leads nowhere, or by a reader, who leaves a mark.
+//! Processes that write take a lock file, and clear away git's own locks, which one that was killed left. A
+//! mirror is made beside its place and renamed there whole, so a half-made one is never read, and a damaged
+//! one is made anew by the next refresh, with what can still be read of pins and past. Damage is noticed when
+//! a ref leads nowhere, or by a reader, who leaves a mark.
 //! Deliberately absent: garbage collection.
 
 use std::fs::{self, File, OpenOptions};
@@ -238,6 +239,7 @@ impl Mirror {
             .open(&path)
             .map_err(|error| io("open", &path, error))?;
         file.lock().map_err(|error| io("lock", &path, error))?;
+        unlock(&self.path)?;
         Ok(file)
     }
 
@@ -267,6 +269,38 @@ fn exists(repository: &Repository, id: Oid) -> bool {
 fn remove(dir: &Utf8Path) -> Result<(), SourceError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", dir, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes git's own lock files. All who write here hold the lock, so these are of one that was killed; git would
+/// wait for it for ever.
+fn unlock(path: &Utf8Path) -> Result<(), SourceError> {
+    for name in ["packed-refs.lock", "HEAD.lock", "config.lock"] {
+        remove_file(&path.join(name))?;
+    }
+    let mut ahead = vec![path.join("refs")];
+    while let Some(dir) = ahead.pop() {
+        let entries = match dir.read_dir_utf8() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| io("list", &dir, error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| io("list", &dir, error))?;
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => ahead.push(entry.into_path()),
+                // No ref has such a name.
+                Ok(_) if entry.file_name().ends_with(".lock") => remove_file(entry.path())?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Utf8Path) -> Result<(), SourceError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, error)),
         _ => Ok(()),
     }
 }

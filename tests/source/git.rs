@@ -123,6 +123,24 @@ fn nothing_is_fetched_when_no_ref_moved() {
     assert_eq!(world.run().refresh().unwrap().branches.len(), 1);
 }
 
+/// A process that was killed while it wrote left git's locks behind.
+#[test]
+fn locks_of_the_dead_are_no_locks() {
+    let world = World::new();
+    world.run().refresh().unwrap();
+    let second = world.second();
+    world.origin.set("heads/main", second.as_str());
+    let mirrors = world.cache.join("mirrors").read_dir_utf8().unwrap();
+    let mirror = mirrors.map(|entry| entry.unwrap().into_path()).find(|path| path.is_dir()).unwrap();
+    let past = format!("refs/packfleet/past/{}.lock", world.first);
+    fs::create_dir_all(mirror.join("refs/packfleet/past")).unwrap();
+    for name in ["refs/packfleet/origin/heads/main.lock", &past, "packed-refs.lock", "HEAD.lock"] {
+        fs::write(mirror.join(name), "").unwrap();
+    }
+    assert_eq!(names(&world.run().refresh().unwrap().branches), [("main", Some(second.as_str()))]);
+    world.run().pin(&[world.first.clone()]).unwrap();
+}
+
 #[test]
 fn an_origin_that_is_gone_leaves_the_mirror_as_it_was() {
     let world = World::new();
