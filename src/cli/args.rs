@@ -11,6 +11,8 @@ mod overlay;
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::engine::Offline;
+
 pub use agent::Agent;
 pub use capture::{Capture, Export, From};
 pub use output::{Format, Outputs, Sink};
@@ -36,7 +38,7 @@ Examples:
   packfleet why prod                what stands in the way, and what clears it
 
 Exit codes: 0 in sync or done, 1 failed, 2 changes (where asked for), 3 held, 4 refused by policy, \
-5 waiting, 64 usage or an invalid fleet.toml, 75 locked. Where several apply: 64, 1, 75, 4, 3, 5, 2."
+5 waiting or offline, 64 usage or an invalid fleet.toml, 75 locked, 130 interrupted. Where several apply: 64, 1, 75, 4, 3, 5, 2."
 )]
 pub struct Args {
     /// Options of every command.
@@ -154,6 +156,21 @@ pub enum Command {
     Agent(Agent),
 }
 
+/// What a host is that does not answer.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct StrictOffline {
+    /// A host that cannot be reached is an error (exit 1), not something to wait for (exit 5)
+    #[arg(long)]
+    strict_offline: bool,
+}
+
+impl StrictOffline {
+    /// Understood.
+    pub fn offline(self) -> Offline {
+        if self.strict_offline { Offline::Fails } else { Offline::Waits }
+    }
+}
+
 /// `init`
 #[derive(Debug, ClapArgs)]
 pub struct Init {
@@ -199,6 +216,9 @@ pub struct Plan {
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,
+    /// What a host is that does not answer
+    #[command(flatten)]
+    pub offline: StrictOffline,
 }
 
 /// `apply`
@@ -230,6 +250,9 @@ pub struct Apply {
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,
+    /// What a host is that does not answer
+    #[command(flatten)]
+    pub offline: StrictOffline,
 }
 
 /// `adopt`
@@ -313,6 +336,9 @@ pub struct Status {
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,
+    /// What a host is that does not answer
+    #[command(flatten)]
+    pub offline: StrictOffline,
 }
 
 /// `doctor`

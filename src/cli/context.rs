@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::io::IsTerminal;
-use std::num::NonZero;
 use std::sync::Arc;
 
 use anstream::ColorChoice;
@@ -18,7 +17,7 @@ use super::hint::Hints;
 use super::printer::can_ask;
 use crate::desired::selector::{Selector, select};
 use crate::engine::orphans::{self, Orphan};
-use crate::engine::{Options, Recover, Unmanaged, Workspace};
+use crate::engine::{Offline, Options, Recover, Stop, Unmanaged, Workspace};
 use crate::host::Trust;
 use crate::host::install::Agents;
 use crate::host::reach::Reach;
@@ -127,10 +126,12 @@ impl Context {
     /// Options of a pass. Readers report an interrupted switch; writers recover it.
     pub fn options(&self, recover: Recover) -> Options {
         Options {
-            jobs: std::thread::available_parallelism().map_or(4, NonZero::get),
+            jobs: None,
             trust: Trust::StatCache,
             list: Unmanaged::Ignore,
             recover,
+            offline: Offline::Waits,
+            stop: Stop::default(),
             now: self.now,
         }
     }
@@ -212,7 +213,6 @@ fn reach(global: &Global, cache: &Utf8Path) -> Settings {
         config: global.ssh_config.clone().map(Into::into),
         shared: Some(Shared { directory: sockets.into(), seconds: LINGER }),
         agents: Agents::new(global.agent_binary.iter().cloned().map(Into::into).collect()),
-        patience: None,
     }
 }
 

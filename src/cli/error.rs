@@ -148,6 +148,7 @@ impl CliError {
             Self::Export(error) => of_export(error),
             Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
             Self::Failure { failure: Failure::Ill(taken), .. } if taken.went_back() => Exit::TakenBack,
+            Self::Failure { failure: Failure::Host(HostError::Unreachable { .. }), .. } => Exit::Waiting,
             Self::Failure {
                 failure:
                     Failure::Moved { .. } | Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }),

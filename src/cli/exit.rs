@@ -26,6 +26,10 @@ pub enum Exit {
     Failed,
     /// Usage, or a fleet.toml that does not validate.
     Usage,
+    /// Somebody ended the run, and something was not begun.
+    Interrupted,
+    /// The same, by SIGTERM.
+    Terminated,
 }
 
 impl Exit {
@@ -41,6 +45,8 @@ impl Exit {
             Self::TakenBack => 6,
             Self::Usage => 64,
             Self::Locked => 75,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }
@@ -68,7 +74,7 @@ pub fn of_report(report: &Report, counts: Counts) -> Exit {
         Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Exit::Done,
         Outcome::Planned if counts == Counts::Nothing => Exit::Done,
         Outcome::Planned => Exit::Changes,
-        Outcome::Waiting => Exit::Waiting,
+        Outcome::Waiting | Outcome::Offline => Exit::Waiting,
         Outcome::Held => Exit::Held,
         Outcome::Refused => Exit::Refused,
         Outcome::Locked => Exit::Locked,

@@ -156,6 +156,7 @@ impl Hints {
             Failure::Moved { .. } => return Some(format!("{plan} shows what is there now; then {apply}")),
             Failure::Lost(_) => return Some(format!("report it, with the output of {apply} -vv")),
             Failure::Ill(_) | Failure::Request(_) => return None,
+            Failure::Interrupted => return Some(apply),
         };
         Some(match error {
             HostError::Root { .. } => {

@@ -15,6 +15,7 @@ pub mod context;
 pub mod error;
 pub mod exit;
 pub mod hint;
+pub mod interrupt;
 pub mod json;
 pub mod output;
 pub mod printer;

@@ -14,7 +14,7 @@ use super::raw::{RawFile, RawFleet};
 use super::read::{At, Field};
 use super::report::{Place, Report, fault};
 use super::scalar::{Refused, refused};
-use crate::model::fleet::{Budget, Consent, Fleet, Limits};
+use crate::model::fleet::{Budget, Consent, Fleet, Limits, Pace};
 use crate::model::pack::Pack;
 use crate::model::{PackName, TreePath};
 
@@ -56,11 +56,22 @@ pub(super) fn fleet(
         sync_log: own.and_then(|own| path(&own.sync_log)),
         keep_generations: own.and_then(|own| own.keep_generations.get()).map_or(20, |count| count.0 as u32),
         budget,
+        pace: pace(raw),
         limits: limits(raw),
         sources,
         packs,
         deployments,
     })
+}
+
+fn pace(raw: &RawFile) -> Pace {
+    let run = raw.run.get();
+    Pace {
+        jobs: run.and_then(|run| run.jobs.get()).and_then(|jobs| usize::try_from(jobs.value.0).ok()),
+        host_timeout: run
+            .and_then(|run| run.host_timeout.get())
+            .and_then(|period| std::time::Duration::try_from(period.value.0).ok()),
+    }
 }
 
 /// The VERSION file and the log are no pack's: not its target, and no directory on the way to one.

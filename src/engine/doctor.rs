@@ -24,6 +24,7 @@ use crate::model::{DeploymentName, SourceName};
 
 use super::report::Failure;
 use super::workspace::Workspace;
+use super::{Options, fleet};
 
 /// Clocks that differ by more make logs hard to read together.
 const APART: f64 = 2.0;
@@ -84,13 +85,13 @@ fn tempfile_in(directory: &camino::Utf8Path) -> std::io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-/// Examines hosts, at most `jobs` at a time; in order of name.
+/// Examines hosts, a bounded number at a time; in order of name.
 pub fn examine(
     workspace: &Workspace,
     selected: &BTreeSet<DeploymentName>,
-    jobs: usize,
+    options: &Options,
 ) -> Vec<Told<Vec<Finding>>> {
-    side_by_side(workspace, selected, jobs, |deployment| {
+    side_by_side(workspace, selected, options, |deployment| {
         let (units, programs) = (units(workspace, deployment), programs(workspace, deployment));
         let (fleet, name) = (workspace.fleet.name.clone(), deployment.name.clone());
         let exam = Exam { fleet, deployment: name, units, programs };
@@ -123,9 +124,9 @@ pub fn bootstrap(
     workspace: &Workspace,
     selected: &BTreeSet<DeploymentName>,
     intent: Intent,
-    jobs: usize,
+    options: &Options,
 ) -> Vec<Told<Vec<Step>>> {
-    side_by_side(workspace, selected, jobs, |deployment| {
+    side_by_side(workspace, selected, options, |deployment| {
         let users = units(workspace, deployment).iter().any(|unit| unit.manager == Manager::User);
         let linger = if users { Linger::Needed } else { Linger::Unneeded };
         workspace.host(deployment).prepare(&Preparation { linger, intent })
@@ -174,15 +175,16 @@ fn programs(workspace: &Workspace, deployment: &Deployment) -> Vec<String> {
     outside.collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
-/// Asks the hosts of deployments, at most `jobs` at a time; the answers come in order of name.
+/// Asks the hosts of deployments, a bounded number at a time; the answers come in order of name.
 fn side_by_side<T: Send>(
     workspace: &Workspace,
     selected: &BTreeSet<DeploymentName>,
-    jobs: usize,
+    options: &Options,
     ask: impl Fn(&Deployment) -> Result<T, HostError> + Sync,
 ) -> Vec<Told<T>> {
     let all: Vec<&Deployment> =
         selected.iter().filter_map(|name| workspace.fleet.deployments.get(name)).collect();
+    let jobs = fleet::jobs(workspace, selected.iter(), options);
     let next = AtomicUsize::new(0);
     let (tell, answers) = mpsc::channel();
     std::thread::scope(|scope| {

@@ -4,15 +4,15 @@
 //! when it is selected, has something of its own to commit, and everything it depends on has settled;
 //! otherwise it waits and says for whom. Nothing that fails or is held delays anyone else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZero;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::host::Verdict;
 use crate::model::DeploymentName;
-use crate::model::fleet::Mode;
+use crate::model::fleet::{HostAddress, Mode};
 use crate::plan::order;
 
 use super::glance;
@@ -21,7 +21,12 @@ use super::pass;
 use super::report::{Failure, Outcome, Report, Wait};
 use super::resolve::{Resolutions, resolve};
 use super::workspace::Workspace;
-use super::{Event, Events, Options};
+use super::{Event, Events, Offline, Options};
+
+/// Hosts that are waited for at a time.
+const AWAY: usize = 16;
+/// What is in the way of those that depend on a host that does not answer.
+const OFFLINE: &str = "it cannot be reached";
 
 /// The selected deployments and all that they depend on.
 pub fn with_dependencies(
@@ -50,13 +55,17 @@ pub fn survey(
 ) -> Result<Vec<Report>, std::io::Error> {
     let all = with_dependencies(workspace, selected);
     let resolutions = Arc::new(resolve(workspace, &all, events.as_ref()));
-    let reports = in_parallel(options.jobs, all.iter().cloned(), |name| {
-        let (workspace, resolutions) = (Arc::clone(workspace), Arc::clone(&resolutions));
-        let (options, events) = (options.clone(), Arc::clone(events));
-        move || one_survey(&workspace, &resolutions, name, &options, events.as_ref())
+    let mut by_name: BTreeMap<DeploymentName, Report> = BTreeMap::new();
+    let mut asked: Vec<DeploymentName> = all.iter().cloned().collect();
+    in_parallel(jobs(workspace, all.iter(), options), |ended: Option<Report>| {
+        by_name.extend(ended.map(|report| (report.deployment.clone(), report)));
+        let look = |name: DeploymentName| {
+            let (workspace, resolutions) = (Arc::clone(workspace), Arc::clone(&resolutions));
+            let (options, events, asked) = (options.clone(), Arc::clone(events), name.clone());
+            (name, move || one_survey(&workspace, &resolutions, asked, &options, events.as_ref()))
+        };
+        std::mem::take(&mut asked).into_iter().map(look).collect()
     })?;
-    let mut by_name: BTreeMap<DeploymentName, Report> =
-        reports.into_iter().map(|report| (report.deployment.clone(), report)).collect();
     let mut ordered: Vec<Report> = Vec::new();
     for name in order::deployments(&workspace.fleet) {
         let Some(mut report) = by_name.remove(&name) else { continue };
@@ -74,6 +83,7 @@ pub fn survey(
         }
         ordered.push(report);
     }
+    strictly(&mut ordered, options);
     Ok(ordered)
 }
 
@@ -95,7 +105,8 @@ fn one_survey(
     report
 }
 
-/// Carries out the plans of surveyed reports: those selected, in dependency order, in parallel.
+/// Carries out the plans of surveyed reports: those selected, each as soon as all that it depends on is done,
+/// and independent ones side by side.
 pub fn apply(
     workspace: &Arc<Workspace>,
     reports: Vec<Report>,
@@ -103,70 +114,150 @@ pub fn apply(
     events: &Arc<dyn Events + Send + Sync>,
 ) -> Result<Vec<Report>, std::io::Error> {
     let order: Vec<DeploymentName> = reports.iter().map(|report| report.deployment.clone()).collect();
+    let jobs = jobs(workspace, order.iter(), options);
     let mut done: BTreeMap<DeploymentName, Report> = BTreeMap::new();
-    let mut left: Vec<Report> = reports;
-    while !left.is_empty() {
-        let names: BTreeSet<DeploymentName> = left.iter().map(|report| report.deployment.clone()).collect();
-        let (ready, later): (Vec<Report>, Vec<Report>) = left.into_iter().partition(|report| {
-            let dependencies = workspace.fleet.deployments.get(&report.deployment).map(|d| &d.depends_on);
-            dependencies.is_none_or(|dependencies| dependencies.is_disjoint(&names))
-        });
+    let mut queue = Queue::new(workspace, reports);
+    in_parallel(jobs, |ended: Option<Report>| {
         let mut go = Vec::new();
-        for mut report in ready {
-            report.waits = waits(workspace, &report, |on| done.get(on).and_then(in_the_way));
-            if !report.waits.is_empty() {
-                report.outcome = report.outcome.max(Outcome::Waiting);
-                if report.outcome == Outcome::Waiting || !report.selected {
-                    done.insert(report.deployment.clone(), report);
-                    continue;
-                }
-            } else if report.outcome == Outcome::Waiting {
-                report.outcome = Outcome::Planned;
-            }
-            go.push(report);
-        }
-        for report in step(workspace, go, options, events)? {
+        if let Some(report) = ended {
+            queue.release(&report.deployment);
             done.insert(report.deployment.clone(), report);
         }
-        if later.len() == names.len() {
-            // The validator refuses cycles; without progress nothing must spin here either.
-            for report in later {
-                done.insert(report.deployment.clone(), report);
+        while let Some(report) = queue.ready.pop_front() {
+            match begin(workspace, report, &done) {
+                Begin::Go(report) => go.push(carry_out(workspace, report, options, events)),
+                Begin::Stay(report) => {
+                    queue.release(&report.deployment);
+                    done.insert(report.deployment.clone(), *report);
+                }
             }
-            break;
         }
-        left = later;
-    }
-    let reports: Vec<Report> = order.iter().filter_map(|name| done.remove(name)).collect();
+        go
+    })?;
+    // The validator refuses cycles; without progress nothing may get lost here either.
+    done.extend(queue.behind.into_values().map(|(report, _)| (report.deployment.clone(), report)));
+    let mut reports: Vec<Report> = order.iter().filter_map(|name| done.remove(name)).collect();
     if let Err(error) = orphans::remember(workspace, &reports) {
         tracing::warn!(%error, "orphaned deployments may go unreported");
     }
+    strictly(&mut reports, options);
     Ok(reports)
 }
 
-/// Applies reports that wait for nobody.
-fn step(
-    workspace: &Arc<Workspace>,
-    go: Vec<Report>,
-    options: &Options,
-    events: &Arc<dyn Events + Send + Sync>,
-) -> Result<Vec<Report>, std::io::Error> {
-    in_parallel(options.jobs, go.into_iter(), |report| {
-        let (workspace, options) = (Arc::clone(workspace), options.clone());
-        let events = Arc::clone(events);
-        move || {
-            let name = report.deployment.clone();
-            match workspace.fleet.deployments.get(&name) {
-                Some(deployment) if report.selected && report.waits.is_empty() => {
-                    events.event(Event::Applying(name.clone()));
-                    let report = pass::apply(&workspace, deployment, report, &options);
-                    events.event(Event::Applied(name));
-                    report
+/// Reports in the order of dependencies.
+struct Queue {
+    /// Those whose turn it is.
+    ready: VecDeque<Report>,
+    /// The others, with how many they still wait for.
+    behind: BTreeMap<DeploymentName, (Report, usize)>,
+    /// Who waits for whom.
+    dependents: BTreeMap<DeploymentName, Vec<DeploymentName>>,
+}
+
+impl Queue {
+    fn new(workspace: &Workspace, reports: Vec<Report>) -> Self {
+        let among: BTreeSet<DeploymentName> =
+            reports.iter().map(|report| report.deployment.clone()).collect();
+        let mut queue = Self { ready: VecDeque::new(), behind: BTreeMap::new(), dependents: BTreeMap::new() };
+        for report in reports {
+            let deployment = workspace.fleet.deployments.get(&report.deployment);
+            let awaited = deployment.into_iter().flat_map(|deployment| &deployment.depends_on);
+            let awaited: Vec<_> = awaited.filter(|on| among.contains(*on)).cloned().collect();
+            if awaited.is_empty() {
+                queue.ready.push_back(report);
+                continue;
+            }
+            let (name, count) = (report.deployment.clone(), awaited.len());
+            for on in awaited {
+                queue.dependents.entry(on).or_default().push(name.clone());
+            }
+            queue.behind.insert(name, (report, count));
+        }
+        queue
+    }
+
+    /// One is done: those that waited for nobody else are ready.
+    fn release(&mut self, name: &DeploymentName) {
+        for dependent in self.dependents.remove(name).into_iter().flatten() {
+            if let Some((_, count)) = self.behind.get_mut(&dependent) {
+                *count -= 1;
+                if *count == 0 {
+                    self.ready.extend(self.behind.remove(&dependent).map(|(report, _)| report));
                 }
-                _ => report,
             }
         }
-    })
+    }
+}
+
+/// What becomes of a report whose turn it is.
+enum Begin {
+    Go(Box<Report>),
+    Stay(Box<Report>),
+}
+
+fn begin(workspace: &Workspace, mut report: Report, done: &BTreeMap<DeploymentName, Report>) -> Begin {
+    report.waits = waits(workspace, &report, |on| done.get(on).and_then(in_the_way));
+    if !report.waits.is_empty() {
+        report.outcome = report.outcome.max(Outcome::Waiting);
+        return Begin::Stay(Box::new(report));
+    }
+    if report.outcome == Outcome::Waiting {
+        report.outcome = Outcome::Planned;
+    }
+    if report.selected { Begin::Go(Box::new(report)) } else { Begin::Stay(Box::new(report)) }
+}
+
+/// The job of applying a report that waits for nobody.
+fn carry_out(
+    workspace: &Arc<Workspace>,
+    report: Box<Report>,
+    options: &Options,
+    events: &Arc<dyn Events + Send + Sync>,
+) -> (DeploymentName, impl FnOnce() -> Report + Send + 'static) {
+    let (workspace, options, events) = (Arc::clone(workspace), options.clone(), Arc::clone(events));
+    let name = report.deployment.clone();
+    let job = move || {
+        let mut report = *report;
+        let commits = report.survey.as_ref().is_some_and(|survey| survey.plan.commits);
+        if commits && options.stop.is_wished() {
+            report.failure = Some(Failure::Interrupted);
+            return report;
+        }
+        let name = report.deployment.clone();
+        match workspace.fleet.deployments.get(&name) {
+            Some(deployment) => {
+                events.event(Event::Applying(name.clone()));
+                let report = pass::apply(&workspace, deployment, report, &options);
+                events.event(Event::Applied(name));
+                report
+            }
+            None => report,
+        }
+    };
+    (name, job)
+}
+
+/// How many are asked at a time: what was asked for, or what the fleet says; else many where hosts are waited for,
+/// and where all is done here as many as there are processors.
+pub(super) fn jobs<'a>(
+    workspace: &Workspace,
+    names: impl Iterator<Item = &'a DeploymentName>,
+    options: &Options,
+) -> usize {
+    let away = names.filter_map(|name| workspace.fleet.deployments.get(name));
+    let away = away.into_iter().any(|deployment| deployment.host != HostAddress::Local);
+    let here = std::thread::available_parallelism().map_or(4, NonZero::get);
+    let suits = if away { here.max(AWAY) } else { here };
+    options.jobs.or(workspace.fleet.pace.jobs).unwrap_or(suits).max(1)
+}
+
+/// Where a host that does not answer is an error, it is one.
+fn strictly(reports: &mut [Report], options: &Options) {
+    for report in reports.iter_mut().filter(|report| report.outcome == Outcome::Offline) {
+        if options.offline == Offline::Fails {
+            report.outcome = Outcome::Failed;
+        }
+    }
 }
 
 /// For whom a report waits: only one that has something to commit does.
@@ -194,9 +285,17 @@ fn in_the_way(report: &Report) -> Option<String> {
     Some(match report.outcome {
         Outcome::Planned => "it has changes that are not applied".to_owned(),
         Outcome::Waiting => {
-            let names: Vec<&str> = report.waits.iter().map(|wait| wait.on.as_str()).collect();
-            format!("it waits for {}", names.join(", "))
+            // The chain down to what can be done something about.
+            let offline = |wait: &&Wait| wait.because.ends_with(OFFLINE);
+            match report.waits.iter().find(offline) {
+                Some(wait) => format!("it waits for {}: {}", wait.on, wait.because),
+                None => {
+                    let names: Vec<&str> = report.waits.iter().map(|wait| wait.on.as_str()).collect();
+                    format!("it waits for {}", names.join(", "))
+                }
+            }
         }
+        Outcome::Offline => OFFLINE.to_owned(),
         Outcome::Held => "it is held".to_owned(),
         Outcome::Refused => "its change is refused".to_owned(),
         Outcome::Locked => "another run holds its lock".to_owned(),
@@ -217,67 +316,36 @@ fn is_observed(workspace: &Workspace, name: &DeploymentName) -> bool {
     workspace.fleet.deployments.get(name).is_some_and(|deployment| deployment.mode == Mode::Observe)
 }
 
-/// Runs blocking jobs, at most `jobs` at a time. A job that dies takes only its own answer along, and
-/// the caller learns of it.
-fn in_parallel<I, J>(
+/// Runs blocking jobs, at most `jobs` at a time. `next` is asked for jobs at first, and again with the answer of
+/// each that ended. A job that dies takes only its own answer along, and `next` learns of it.
+fn in_parallel<J>(
     jobs: usize,
-    items: impl Iterator<Item = I>,
-    job: impl Fn(I) -> J,
-) -> Result<Vec<Report>, std::io::Error>
+    mut next: impl FnMut(Option<Report>) -> Vec<(DeploymentName, J)>,
+) -> Result<(), std::io::Error>
 where
-    I: Named,
     J: FnOnce() -> Report + Send + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(jobs.max(1)).build()?;
     runtime.block_on(async {
-        let slots = Arc::new(Semaphore::new(jobs.max(1)));
         let mut set = JoinSet::new();
         let mut names = BTreeMap::new();
-        for item in items {
-            let name = item.name();
-            let work = job(item);
-            let slots = Arc::clone(&slots);
-            let handle = set.spawn(async move {
-                // The semaphore is never closed, so a slot always comes.
-                let _slot = slots.acquire_owned().await;
-                tokio::task::spawn_blocking(work).await
-            });
-            names.insert(handle.id(), name);
-        }
-        let mut reports = Vec::new();
-        while let Some(ended) = set.join_next_with_id().await {
-            let report = match ended {
-                Ok((id, Ok(report))) => {
+        let mut ended = None;
+        loop {
+            for (name, job) in next(ended.take()) {
+                names.insert(set.spawn_blocking(job).id(), name);
+            }
+            ended = match set.join_next_with_id().await {
+                None => return Ok(()),
+                Some(Ok((id, report))) => {
                     names.remove(&id);
                     Some(report)
                 }
-                Ok((id, Err(_))) => names.remove(&id).map(lost),
-                Err(error) => names.remove(&error.id()).map(lost),
+                Some(Err(error)) => names.remove(&error.id()).map(lost),
             };
-            reports.extend(report);
         }
-        reports.sort_by(|a, b| a.deployment.cmp(&b.deployment));
-        Ok(reports)
     })
 }
 
 fn lost(name: DeploymentName) -> Report {
     Report::failed(name.clone(), Failure::Lost(name))
-}
-
-/// What a job is about.
-trait Named {
-    fn name(&self) -> DeploymentName;
-}
-
-impl Named for DeploymentName {
-    fn name(&self) -> DeploymentName {
-        self.clone()
-    }
-}
-
-impl Named for Report {
-    fn name(&self) -> DeploymentName {
-        self.deployment.clone()
-    }
 }

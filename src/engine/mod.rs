@@ -52,6 +52,9 @@ pub mod workspace;
 pub use report::{Failure, Outcome, Report, Survey, Wait};
 pub use workspace::{LoadError, Workspace};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jiff::Timestamp;
 
 use crate::host::Trust;
@@ -60,16 +63,45 @@ use crate::model::DeploymentName;
 /// How a command wants its passes done.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Deployments at a time; at least 1.
-    pub jobs: usize,
+    /// Deployments at a time; `None`: as fleet.toml says, or what suits.
+    pub jobs: Option<usize>,
     /// Whether stat caches may be believed.
     pub trust: Trust,
     /// Whether unmanaged entries of the targets are listed.
     pub list: Unmanaged,
     /// Whether an interrupted switch is recovered first (apply, rollback) or reported (readers).
     pub recover: Recover,
+    /// What a host is that does not answer.
+    pub offline: Offline,
+    /// Whether the run is to begin nothing more.
+    pub stop: Stop,
     /// The time that VERSION, log and history will show.
     pub now: Timestamp,
+}
+
+/// What a host is that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offline {
+    /// Something that passes: its deployments wait.
+    Waits,
+    /// An error.
+    Fails,
+}
+
+/// A wish that a run begin nothing more; what is under way is finished. All copies are one.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Wishes it.
+    pub fn wish(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was wished.
+    pub fn is_wished(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Whether unmanaged entries are listed.

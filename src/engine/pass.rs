@@ -281,6 +281,7 @@ pub fn apply(
 fn failed(mut report: Report, failure: Failure) -> Report {
     report.outcome = match &failure {
         Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
+        Failure::Host(HostError::Unreachable { .. }) => Outcome::Offline,
         Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }) | Failure::Moved { .. } => {
             Outcome::Held
         }

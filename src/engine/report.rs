@@ -79,6 +79,8 @@ pub enum Outcome {
     TakenBack,
     /// Something else must happen first: see the waits.
     Waiting,
+    /// Its host does not answer: see the failure.
+    Offline,
     /// A person must decide: see the plan's holds.
     Held,
     /// Refused by policy: see the plan's holds.
@@ -121,6 +123,9 @@ pub enum Failure {
     /// A request that makes no sense here.
     #[error("{0}")]
     Request(String),
+    /// Somebody ended the run before this was begun.
+    #[error("not begun: the run was interrupted")]
+    Interrupted,
 }
 
 impl From<HostError> for Failure {
@@ -183,6 +188,7 @@ impl Report {
     pub fn failed(deployment: DeploymentName, failure: Failure) -> Self {
         let outcome = match &failure {
             Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
+            Failure::Host(HostError::Unreachable { .. }) => Outcome::Offline,
             _ => Outcome::Failed,
         };
         Self {

@@ -222,7 +222,7 @@ impl Workspace {
 
     /// The host of a deployment. Nothing happens to it yet.
     pub fn host(&self, deployment: &Deployment) -> Box<dyn Host> {
-        self.reach.host(&deployment.host, &self.fleet.name, &deployment.name, &deployment.root)
+        self.reach.host(deployment, &self.fleet)
     }
 }
 

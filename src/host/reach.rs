@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::remote::{RemoteHost, Session, Spent};
-use super::ssh::{Settings, Ssh};
+use super::ssh::{PATIENCE, Settings, Ssh};
 use super::wire::hello::Bound;
 use super::{Host, LocalHost};
-use crate::model::fleet::HostAddress;
+use crate::model::fleet::{Deployment, Fleet, HostAddress};
 use crate::model::ssh::{Destination, Privilege};
 use crate::model::{DeploymentName, FleetName, HostPath};
 
@@ -31,31 +32,28 @@ impl Reach {
     }
 
     /// The host of a deployment. Nothing happens to it yet.
-    pub fn host(
-        &self,
-        address: &HostAddress,
-        fleet: &FleetName,
-        deployment: &DeploymentName,
-        root: &HostPath,
-    ) -> Box<dyn Host> {
+    pub fn host(&self, deployment: &Deployment, fleet: &Fleet) -> Box<dyn Host> {
+        let Deployment { host: address, name, root, .. } = deployment;
+        let patience = fleet.pace.host_timeout.unwrap_or(PATIENCE);
+        let fleet = &fleet.name;
         let (to, privilege) = match address {
             HostAddress::Local => return Box::new(LocalHost::open(root.clone())),
             HostAddress::Ssh { to, privilege } => (to, *privilege),
         };
-        let place = (address.clone(), fleet.clone(), deployment.clone(), root.clone());
+        let place = (address.clone(), fleet.clone(), name.clone(), root.clone());
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.entry(place).or_insert_with(|| {
-            let bound = Bound { fleet: fleet.clone(), deployment: deployment.clone(), root: root.clone() };
-            Arc::new(Session::new(self.machine(to, privilege), bound))
+            let bound = Bound { fleet: fleet.clone(), deployment: name.clone(), root: root.clone() };
+            Arc::new(Session::new(self.machine(to, privilege, patience), bound))
         });
         Box::new(RemoteHost::over(Arc::clone(session)))
     }
 
-    fn machine(&self, to: &Destination, privilege: Privilege) -> Arc<Ssh> {
+    fn machine(&self, to: &Destination, privilege: Privilege, patience: Duration) -> Arc<Ssh> {
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
-        let machine = machines
-            .entry((to.clone(), privilege))
-            .or_insert_with(|| Arc::new(Ssh::new(to.clone(), privilege, Arc::clone(&self.settings))));
+        let machine = machines.entry((to.clone(), privilege)).or_insert_with(|| {
+            Arc::new(Ssh::new(to.clone(), privilege, Arc::clone(&self.settings), patience))
+        });
         Arc::clone(machine)
     }
 

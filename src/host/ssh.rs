@@ -45,8 +45,6 @@ pub struct Settings {
     pub shared: Option<Shared>,
     /// What is sent to hosts that have no agent.
     pub agents: Agents,
-    /// How long a look may take, and anything else without a sign of work.
-    pub patience: Option<Duration>,
 }
 
 /// Connections that several processes and runs share.
@@ -66,6 +64,7 @@ pub struct Ssh {
     to: Destination,
     privilege: Privilege,
     settings: Arc<Settings>,
+    patience: Duration,
     /// One dials at a time, so that the others find its connection; and how it failed last.
     turn: Mutex<Option<(Instant, Told)>>,
 }
@@ -81,8 +80,9 @@ impl fmt::Debug for Ssh {
 
 impl Ssh {
     /// Nothing is started before it is dialled.
-    pub fn new(to: Destination, privilege: Privilege, settings: Arc<Settings>) -> Self {
-        Self { to, privilege, settings, turn: Mutex::new(None) }
+    /// `patience` is how long a look may take, and anything else without a sign of work.
+    pub fn new(to: Destination, privilege: Privilege, settings: Arc<Settings>, patience: Duration) -> Self {
+        Self { to, privilege, settings, patience, turn: Mutex::new(None) }
     }
 
     fn command(&self, remote: &str) -> Command {
@@ -90,7 +90,7 @@ impl Ssh {
         if let Some(config) = &self.settings.config {
             command.arg("-F").arg(config);
         }
-        let seconds = CONNECT.min(self.patience()).as_secs().max(1);
+        let seconds = CONNECT.min(self.patience).as_secs().max(1);
         command.arg("-T");
         for option in [
             "BatchMode=yes",
@@ -149,9 +149,9 @@ impl Ssh {
             Privilege::Login => shell,
             Privilege::Sudo => format!("exec sudo -n -H -- /bin/sh -c '{script}'"),
         };
-        let mut pipe = Pipe::start(&mut self.command(&remote), self.patience())
+        let mut pipe = Pipe::start(&mut self.command(&remote), self.patience)
             .map_err(|error| self.unreachable(vec![format!("cannot run ssh: {error}")]))?;
-        pipe.within(Some(self.patience()));
+        pipe.within(Some(self.patience));
         let mut frames = Frames::default();
         match frames.skip_to(&[GREETING, MISSING], &mut pipe) {
             Ok(0) => {}
@@ -235,7 +235,7 @@ impl Dial for Ssh {
     }
 
     fn patience(&self) -> Duration {
-        self.settings.patience.unwrap_or(PATIENCE)
+        self.patience
     }
 
     fn dial(&self) -> Result<Dialled, HostError> {

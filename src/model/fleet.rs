@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -260,6 +261,15 @@ impl Deployment {
     }
 }
 
+/// How many hosts are asked at a time, and how long one may take. `None`: not said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Hosts at a time.
+    pub jobs: Option<usize>,
+    /// For a look, and for anything else without a sign of work.
+    pub host_timeout: Option<Duration>,
+}
+
 /// Everything that `fleet.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
@@ -275,6 +285,8 @@ pub struct Fleet {
     pub keep_generations: u32,
     /// How large a change may be.
     pub budget: Budget,
+    /// How hosts are asked.
+    pub pace: Pace,
     /// What a pack may ask of a host.
     pub limits: Limits,
     /// Where packs come from.

@@ -126,13 +126,12 @@ impl Sshd {
             config: Some(self.at("ssh_config")),
             shared: Some(Shared { directory: self.at("s"), seconds: 2 }),
             agents: Agents::new(vec![program().path.clone()]),
-            patience: Some(Duration::from_secs(60)),
         }
     }
 
     pub fn dial(&self) -> Arc<dyn Dial> {
         let to = Destination::parse("place").expect("a destination");
-        Arc::new(Ssh::new(to, Privilege::Login, Arc::new(self.settings())))
+        Arc::new(Ssh::new(to, Privilege::Login, Arc::new(self.settings()), Duration::from_secs(60)))
     }
 }
 

@@ -4,4 +4,5 @@ mod away;
 mod contract;
 mod glance;
 mod lacking;
+mod stream;
 mod world;

@@ -5,6 +5,7 @@ use crate::cli::args::{Apply, Format};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
+use crate::cli::interrupt::Interrupt;
 use crate::cli::output::{self, Kind, Told};
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
@@ -31,12 +32,14 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },
         ..context.options(Recover::Whole)
     };
-    options.jobs = args.jobs.map_or(options.jobs, usize::from);
+    options.jobs = args.jobs.map(usize::from);
+    options.offline = args.offline.offline();
     let progress = Progress::begin(context.shows_progress, selected.len());
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let mut reports: Vec<Report> = reports?;
     let goes = reports.iter().filter(|report| would_commit(&workspace, report)).count();
+    let mut interrupted = None;
     if goes > 0 {
         if args.outputs.prints(Format::Text) {
             let length = if context.verbose { Length::Whole } else { Length::Short };
@@ -51,12 +54,15 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         if !args.yes {
             confirm(printer)?;
         }
+        let interrupt = Interrupt::listen();
+        options.stop = interrupt.stop();
         let progress = Progress::begin(context.shows_progress, goes);
         let applied = fleet::apply(&workspace, reports, &options, progress.told()).map_err(CliError::Runtime);
         progress.end();
         reports = applied?;
+        interrupted = interrupt.exit();
     }
-    let exit = of_reports(&reports, Counts::Nothing);
+    let exit = interrupted.unwrap_or_else(|| of_reports(&reports, Counts::Nothing));
     let told = Told {
         kind: Kind::Apply,
         workspace: &workspace,

@@ -18,8 +18,8 @@ pub(super) fn run(args: &Bootstrap, context: &Context, printer: &mut Printer) ->
     let workspace = context.load()?;
     let selected = context.select(&workspace, &args.selectors)?;
     let intent = if args.dry_run { Intent::Tell } else { Intent::Do };
-    let jobs = context.options(Recover::Report).jobs;
-    let hosts = doctor::bootstrap(&workspace, &selected, intent, jobs);
+    let options = context.options(Recover::Report);
+    let hosts = doctor::bootstrap(&workspace, &selected, intent, &options);
     let failed = |host: &Told<Vec<Step>>| {
         host.told.as_ref().map_or(true, |steps| steps.iter().any(|step| step.state == StepState::Failed))
     };

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Doctor, context: &Context, printer: &mut Printer) -> Re
     let workspace = context.load()?;
     let selected = context.select(&workspace, &args.selectors)?;
     let here = doctor::here(&workspace, &selected);
-    let hosts = doctor::examine(&workspace, &selected, context.options(Recover::Report).jobs);
+    let hosts = doctor::examine(&workspace, &selected, &context.options(Recover::Report));
     let exit = if fails(&here, &hosts) == 0 { Exit::Done } else { Exit::Failed };
     let lines = if args.quiet { Lines::NotOk } else { Lines::All };
     printer.data(&match args.output {

@@ -25,6 +25,7 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     let options = Options {
         trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },
         list: if args.unmanaged { Unmanaged::List } else { Unmanaged::Ignore },
+        offline: args.offline.offline(),
         ..context.options(Recover::Report)
     };
     let progress = Progress::begin(context.shows_progress, selected.len());

@@ -9,20 +9,26 @@ use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
-use crate::engine::{Recover, fleet, whereabouts};
+use crate::engine::{Options, Outcome, Recover, fleet, whereabouts};
 
 pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = output::load(context, &args.outputs, printer)?;
     let selected = context.select(&workspace, &args.selectors)?;
     let progress = Progress::begin(context.shows_progress, selected.len());
-    let options = context.options(Recover::Report);
+    let options = Options { offline: args.offline.offline(), ..context.options(Recover::Report) };
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let mut reports = reports?;
     whereabouts::find(&workspace, &mut reports);
     let worst = of_reports(&reports, Counts::Drift);
-    // Without the flag, only a status that could not be had is an error.
-    let exit = if args.exit_code || worst == Exit::Failed { worst } else { Exit::Done };
+    // Without the flag, only a status that could not be had counts.
+    let offline = reports.iter().any(|report| report.selected && report.outcome == Outcome::Offline);
+    let exit = match worst {
+        _ if args.exit_code => worst,
+        Exit::Failed => worst,
+        _ if offline => Exit::Waiting,
+        _ => Exit::Done,
+    };
     let rows = if args.quiet { Rows::Unsettled } else { Rows::All };
     let orphans = context.orphans(&workspace, &args.selectors);
     let told = Told {

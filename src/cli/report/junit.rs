@@ -35,7 +35,7 @@ fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
             TestCaseStatus::non_success(NonSuccessKind::Failure)
         }
         Outcome::Failed | Outcome::Locked => TestCaseStatus::non_success(NonSuccessKind::Error),
-        Outcome::Waiting => TestCaseStatus::skipped(),
+        Outcome::Waiting | Outcome::Offline => TestCaseStatus::skipped(),
         Outcome::InSync | Outcome::Planned | Outcome::Applied | Outcome::RolledBack => {
             TestCaseStatus::success()
         }

@@ -87,6 +87,7 @@ fn verdict(told: &Told<'_>) -> String {
         (Outcome::Held, "held"),
         (Outcome::Locked, "locked"),
         (Outcome::Waiting, "waiting"),
+        (Outcome::Offline, "offline"),
         (Outcome::RolledBack, "rolled back"),
         (Outcome::Applied, "applied"),
         (Outcome::Planned, "to change"),

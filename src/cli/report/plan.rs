@@ -154,6 +154,7 @@ pub fn sum(workspace: &Workspace, reports: &[Report], hints: &Hints, selectors: 
         ("held", Outcome::Held),
         ("refused", Outcome::Refused),
         ("waiting", Outcome::Waiting),
+        ("offline", Outcome::Offline),
         ("locked", Outcome::Locked),
         ("failed", Outcome::Failed),
     ] {

@@ -223,7 +223,9 @@ fn below(selected: &[&Report], rows: &[&Report], hints: &Hints) -> String {
     }
     let stuck = selected
         .iter()
-        .filter(|report| matches!(report.outcome, Outcome::Held | Outcome::Refused | Outcome::Waiting))
+        .filter(|report| {
+            matches!(report.outcome, Outcome::Held | Outcome::Refused | Outcome::Waiting | Outcome::Offline)
+        })
         .count();
     if stuck > 0 {
         says.push(format!("{} held up ({})", stuck, hints.command(&["why", "NAME"])));

@@ -31,6 +31,7 @@ pub fn outcome(outcome: Outcome) -> (&'static str, Style) {
         Outcome::RolledBack => ("rolled back", paint::GOOD),
         Outcome::TakenBack => ("unhealthy", paint::BAD),
         Outcome::Waiting => ("waiting", paint::CHANGE),
+        Outcome::Offline => ("offline", paint::CHANGE),
         Outcome::Held => ("held", paint::BAD),
         Outcome::Refused => ("refused", paint::BAD),
         Outcome::Locked => ("locked", paint::CHANGE),
