@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use packfleet::desired::selector::select;
-use packfleet::engine::{Events, Options, Recover, Unmanaged, Workspace, fleet};
+use packfleet::engine::{Events, Offline, Options, Recover, Stop, Unmanaged, Workspace, fleet};
 use packfleet::host::Trust;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,10 +17,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workspace = Arc::new(Workspace::load(file.as_str().into(), &camino::absolute_utf8(cache)?)?);
 
     let options = Options {
-        jobs: 4,
+        jobs: None,
         trust: Trust::StatCache,
         list: Unmanaged::Ignore,
         recover: Recover::Report,
+        offline: Offline::Waits,
+        stop: Stop::default(),
         now: jiff::Timestamp::now(),
     };
     // Nobody listens to progress here.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 use packfleet::engine::contents::Contents;
 use packfleet::engine::resolve::{Resolutions, resolve};
-use packfleet::engine::{Options, Recover, Report, Survey, Unmanaged, Workspace, pass};
+use packfleet::engine::{Offline, Options, Recover, Report, Stop, Survey, Unmanaged, Workspace, pass};
 use packfleet::host::{Applied, Commit, Host, MemoryHost, Reread, Trust};
 use packfleet::model::fleet::Deployment;
 use packfleet::model::{HostPath, Kind, TreePath};
@@ -26,10 +26,12 @@ pub fn path(text: &str) -> TreePath {
 
 pub fn options() -> Options {
     Options {
-        jobs: 1,
+        jobs: None,
         trust: Trust::Nothing,
         list: Unmanaged::Ignore,
         recover: Recover::Now,
+        offline: Offline::Waits,
+        stop: Stop::default(),
         now: "2026-03-04T05:06:07Z".parse().expect("a time"),
     }
 }
