@@ -343,11 +343,13 @@ fn what_cannot_be_switched_is_found_before_anything_is_touched() {
     let one = files(&[("a/f", "1"), ("b/g", "1")]);
     let two = files(&[("a/f", "2"), ("b/g", "2")]);
     done(disk.host(), &one, "1");
-    for name in ["b/g", "b"] {
+    for (name, flag) in
+        [("b/g", IFlags::IMMUTABLE), ("b", IFlags::IMMUTABLE), ("b/g", IFlags::APPEND), ("b", IFlags::APPEND)]
+    {
         let file = File::open(disk.root().join(name)).unwrap();
         let flags = rustix::fs::ioctl_getflags(&file).unwrap_or(IFlags::empty());
-        if rustix::fs::ioctl_setflags(&file, flags | IFlags::IMMUTABLE).is_err() {
-            eprintln!("SKIPPED: nothing can be made immutable here");
+        if rustix::fs::ioctl_setflags(&file, flags | flag).is_err() {
+            eprintln!("SKIPPED: nothing can be made immutable or append-only here");
             break;
         }
         let refused = apply(disk.host(), &two, "2");

@@ -4,8 +4,10 @@ mod disk;
 mod kill;
 mod order;
 mod power;
+mod races;
 mod replay;
 mod stand;
+mod weather;
 #[path = "../host/world.rs"]
 #[expect(dead_code, reason = "the contract of hosts in memory needs more of it")]
 mod world;

@@ -9,35 +9,43 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::stand::{After, Ending, Stand, Story, copy, spread, strace_works};
+use crate::stand::{After, Ending, Stand, Story, copy, memory_directory, spread, strace_works};
 
 /// Cuts at calls of one name, evenly spread.
 const MOST: usize = 4;
 
-fn run(program: &str, arguments: &[&str]) -> bool {
+pub fn run(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
 /// A file system that can lose its power.
-struct Disk {
+pub struct Disk {
     directory: tempfile::TempDir,
+    /// Which image: a new file for each life, as a loop device may still hold the one before.
+    life: u32,
     mounted: bool,
 }
 
 impl Disk {
-    fn new() -> Option<Self> {
-        let disk = Self { directory: tempfile::tempdir().expect("a directory"), mounted: false };
+    pub fn new() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// Made with these further options of mkfs.
+    pub fn with(options: &[&str]) -> Option<Self> {
+        let disk = Self { directory: memory_directory(), life: 0, mounted: false };
         std::fs::create_dir(disk.mount_point()).expect("a mount point");
         let file = std::fs::File::create(disk.image()).expect("an image");
         file.set_len(16 << 20).expect("an image");
-        let made =
-            rustix::process::geteuid().is_root() && run("mkfs.ext4", &["-q", "-F", text(&disk.image())]);
+        let image = disk.image();
+        let arguments = [&["-q", "-F"], options, &[text(&image)]].concat();
+        let made = rustix::process::geteuid().is_root() && run("mkfs.ext4", &arguments);
         let mut disk = disk;
         if made && disk.try_mount() {
             return Some(disk);
@@ -47,10 +55,10 @@ impl Disk {
     }
 
     fn image(&self) -> PathBuf {
-        self.directory.path().join("image")
+        self.directory.path().join(format!("image-{}", self.life))
     }
 
-    fn mount_point(&self) -> PathBuf {
+    pub fn mount_point(&self) -> PathBuf {
         self.directory.path().join("mounted")
     }
 
@@ -61,11 +69,11 @@ impl Disk {
         self.mounted
     }
 
-    fn mount(&mut self) {
+    pub fn mount(&mut self) {
         assert!(self.try_mount(), "mounted");
     }
 
-    fn unmount(&mut self) {
+    pub fn unmount(&mut self) {
         // A process that another test is just starting may hold a file of ours for a moment.
         for _ in 0..100 {
             if !self.mounted {
@@ -82,7 +90,16 @@ impl Disk {
     fn cut(&mut self) {
         let script = "my $how = pack(q(I), 2); open(F, q(<), $ARGV[0]) && ioctl(F, 0x8004587d, $how) or die";
         assert!(run("perl", &["-e", script, text(&self.mount_point())]), "the power is cut");
+        self.live_again(&self.image());
+    }
+
+    /// Mounts a copy of an image in place of what is mounted.
+    pub fn live_again(&mut self, image: &Path) {
         self.unmount();
+        let old = self.image();
+        self.life += 1;
+        copy(image, &self.image());
+        std::fs::remove_file(old).expect("removed");
         self.mount();
     }
 }
@@ -95,26 +112,33 @@ impl Drop for Disk {
     }
 }
 
-fn cut_everywhere(name: &str) {
+/// A disk with a story on it, and an image of it as the story begins.
+fn prepared(name: &str) -> Option<(Disk, Stand, PathBuf)> {
     if !strace_works("power cuts") || !run("perl", &["-e", "1"]) {
-        return;
+        return None;
     }
-    let Some(mut disk) = Disk::new() else { return };
+    let mut disk = Disk::new()?;
     let root = disk.mount_point().join("root");
-    let beside = tempfile::tempdir().expect("a directory");
-    let stand = Stand::at(Story::named(name), root, beside.path().join("template"));
-    let calls = stand.calls(&stand.template, name);
+    let beside = disk.directory.path().join("beside");
+    std::fs::create_dir(&beside).expect("a directory");
+    let stand = Stand::at(Story::named(name), root, beside.join("template"));
     // An image on which the story begins, all of it on the disk.
     stand.begin(&stand.template);
     disk.unmount();
-    let beginning = beside.path().join("image");
+    let beginning = beside.join("image");
     copy(&disk.image(), &beginning);
+    disk.mount();
+    Some((disk, stand, beginning))
+}
+
+fn cut_everywhere(name: &str) {
+    let Some((mut disk, stand, beginning)) = prepared(name) else { return };
+    let calls = stand.calls(&stand.template, name);
     let mut endings = BTreeMap::new();
     for (call, count) in calls {
         // The last one is never reached: the apply ends, and says so, before the power goes.
         for at in spread(count, MOST).into_iter().chain([count + 1]) {
-            copy(&beginning, &disk.image());
-            disk.mount();
+            disk.live_again(&beginning);
             let code = stand.fault(name, &call, "signal=SIGKILL", &at.to_string());
             disk.cut();
             let what = format!("{name}: power cut at {call} {at} of {count} (exit {code:?})");
@@ -123,7 +147,6 @@ fn cut_everywhere(name: &str) {
                 assert_eq!(ending, Ending::New, "{what}: done, and gone");
             }
             *endings.entry(format!("{ending:?}")).or_insert(0) += 1;
-            disk.unmount();
         }
     }
     assert_eq!(endings.len(), 2, "{endings:?}");
@@ -142,4 +165,24 @@ fn changing_shapes_survives_a_power_cut_anywhere() {
 #[test]
 fn an_install_survives_a_power_cut_anywhere() {
     cut_everywhere("install");
+}
+
+/// A disk that says that all is written, and writes nothing. Nobody can promise that it lasts; but old or new
+/// it is as a whole.
+#[test]
+fn a_disk_that_lies() {
+    let Some((mut disk, stand, beginning)) = prepared("upgrade") else { return };
+    let mut endings = BTreeMap::new();
+    for renames in [3, 4, 6, 8, 10, 12, 99] {
+        disk.live_again(&beginning);
+        let lies = "inject=fsync,fdatasync,syncfs:retval=0";
+        let kill = format!("inject=renameat2:signal=SIGKILL:when={renames}");
+        let options = ["-o", "/dev/null", "-e", lies, "-e", &kill];
+        let code = stand.driver("upgrade", &options, "renameat2,fsync,fdatasync,syncfs").status();
+        disk.cut();
+        let what = format!("all syncs lie, killed at rename {renames} ({:?})", code.expect("strace").code());
+        *endings.entry(stand.check(&what, After::Kill)).or_insert(0) += 1;
+    }
+    eprintln!("lies: {endings:?}");
+    assert!(endings.contains_key(&Ending::Old), "a cut loses what was not written: {endings:?}");
 }
