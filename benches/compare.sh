@@ -6,7 +6,7 @@
 # Builds packfleet, `benches/limit.rs` (the limit, and the trees) and `benches/race.rs` (the clock), makes the workloads in
 # a temporary directory (below $TMPDIR; about 8 GB without --quick), runs what belongs together interleaved with a warm
 # cache, takes the median of $ROUNDS rounds (5), prints a table, and removes the directory. Installs nothing: a peer that
-# is not there is named with its Debian package. $PACKFLEET may name a binary to measure instead of building one.
+# is not there is named with its Debian package. $PACKFLEET, $LIMIT and $RACE may name binaries instead of those that it would build.
 # Times are milliseconds; a goal stands in brackets, and `!` behind what misses it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,15 +34,18 @@ esac
 rounds=${ROUNDS:-$rounds}
 
 # Programs of our own. A smoke test takes what `cargo test` has built.
-profile=(--release)
-[[ $scale != smoke ]] || profile=()
-built=$(cargo build --quiet --locked "${profile[@]}" --bin packfleet --bench limit --bench race --message-format=json)
-executable() {
-    sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p" <<<"$built" | tail -n 1
-}
-packfleet=${PACKFLEET:-$(executable packfleet)}
-limit=$(executable limit)
-race=$(executable race)
+packfleet=${PACKFLEET:-} limit=${LIMIT:-} race=${RACE:-}
+if [[ -z $packfleet || -z $limit || -z $race ]]; then
+    profile=(--release)
+    [[ $scale != smoke ]] || profile=()
+    built=$(cargo build --quiet --locked "${profile[@]}" --bin packfleet --bench limit --bench race --message-format=json)
+    executable() {
+        sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p" <<<"$built" | tail -n 1
+    }
+    packfleet=${packfleet:-$(executable packfleet)}
+    limit=${limit:-$(executable limit)}
+    race=${race:-$(executable race)}
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/packfleet-compare.XXXXXX")
 shm=
