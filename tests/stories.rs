@@ -163,6 +163,7 @@ stories! {
     capture
     conflict
     demo
+    documents
     doctor
     exit_codes
     export

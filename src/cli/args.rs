@@ -100,7 +100,7 @@ pub enum Command {
     /// Write a commented fleet.toml that validates, and an example pack, to start from
     Init(Init),
     /// Check fleet.toml: all problems at once, each with its place and a hint
-    Validate,
+    Validate(Validate),
     /// Show what an apply would do; writes nothing
     Plan(Plan),
     /// Bring deployments to what fleet.toml says; asks first
@@ -287,6 +287,17 @@ pub struct Adopt {
     /// The overlay's name [default: the branch's]
     #[arg(long, requires = "from_branch")]
     pub name: Option<String>,
+    /// How to print; as JSON nothing is asked, and nothing recorded without --yes
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", conflicts_with = "from_branch")]
+    pub output: Output,
+}
+
+/// `validate`
+#[derive(Debug, ClapArgs)]
+pub struct Validate {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
 }
 
 /// `lock`
@@ -402,6 +413,9 @@ pub struct Diff {
     /// Exit with 2 if there is a difference
     #[arg(long)]
     pub exit_code: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
 }
 
 /// `why`
@@ -409,6 +423,9 @@ pub struct Diff {
 pub struct Why {
     /// Which deployment
     pub deployment: String,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
 }
 
 /// `history`
@@ -416,6 +433,9 @@ pub struct Why {
 pub struct History {
     /// Which deployment
     pub deployment: String,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
 }
 
 /// `rollback`

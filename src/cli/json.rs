@@ -28,6 +28,8 @@
 //! orphans      deployment, root, generation, files: deployments without a stanza (plan and status of all)
 //! ```
 //!
+//! `why`, `history`, `diff`, `validate` and `adopt` are described in [`super::documents`].
+//!
 //! Other kinds: `edits` (deployment, id, path, pack, kind, content, reason, generation, time) and `record`.
 //! Keys may be added within a format; none changes its meaning. Digests are whole, times RFC 3339.
 
@@ -134,7 +136,7 @@ pub fn record(record: Option<&Record>) -> String {
     text(&json!({ "format": FORMAT, "kind": "record", "record": record }))
 }
 
-fn text(document: &Value) -> String {
+pub(super) fn text(document: &Value) -> String {
     let mut text = format!("{document:#}");
     text.push('\n');
     text

@@ -12,6 +12,7 @@
 pub mod args;
 pub mod command;
 pub mod context;
+pub mod documents;
 pub mod error;
 pub mod exit;
 pub mod hint;

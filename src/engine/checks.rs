@@ -1,8 +1,13 @@
 //! `check`: two clean merges can still make a program that does not run, so a pack's commands are run on
 //! the very tree that a plan would leave, before the switch.
 //!
+//! How a command failed is kept in the controller's cache, so that `why` and `status` can tell it later without
+//! running it; an apply of the same steps runs it again.
+//!
 //! A command that fails holds its pack at what is recorded, as a version that cannot be used does; the
 //! plan is made anew with that, so that other packs go on and what requires the pack does not.
+
+use serde::{Deserialize, Serialize};
 
 use crate::host::{Check, Checked};
 use crate::model::PackName;
@@ -73,12 +78,54 @@ fn first_failure(
             at: care::place(&pack.install, &survey.plan.next.entries),
             commands: pack.checks.clone(),
         };
+        let question = question(survey, name, pack);
         if let Checked::Failed { command, why, output } = host.check(&check, &contents)? {
             // What a command prints may quote the files that it looked at.
             let output = Mask::new(workspace).shown("", output.as_bytes());
             let output = String::from_utf8_lossy(&output).into_owned();
+            let seen = Seen { command: command.clone(), why: why.clone(), output: output.clone() };
+            workspace.checks.keep(&question, &Some(seen));
             return Ok(Some((name.clone(), HoldCause::Check { command, why, output })));
+        }
+        if workspace.checks.recall::<Option<Seen>>(&question).is_some() {
+            workspace.checks.keep(&question, &None::<Seen>);
         }
     }
     Ok(None)
+}
+
+/// How a check ended, as it is kept in the controller's cache.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seen {
+    command: String,
+    why: String,
+    output: String,
+}
+
+/// Packs of which an apply of the very same steps found that a check fails, here, with how it did. Nothing is
+/// run. A plan that would do anything else to the pack has no such memory.
+pub fn failed_last(workspace: &Workspace, survey: &Survey) -> Vec<(PackName, HoldCause)> {
+    let mut failed = Vec::new();
+    for (name, pack) in needed(workspace, survey) {
+        let seen = workspace.checks.recall::<Option<Seen>>(&question(survey, name, pack)).flatten();
+        if let Some(Seen { command, why, output }) = seen {
+            failed.push((name.clone(), HoldCause::Check { command, why, output }));
+        }
+    }
+    failed
+}
+
+/// What the answer of a pack's checks depends on, as far as a plan knows it. Not its id: what other packs do
+/// meanwhile makes it another plan, and is none of this pack's business.
+fn question(survey: &Survey, name: &PackName, pack: &Pack) -> [u8; 32] {
+    let mut steps: Vec<_> = survey
+        .plan
+        .actions
+        .iter()
+        .filter(|action| &action.pack == name)
+        .map(|it| (&it.path, it.before, it.after))
+        .collect();
+    steps.sort();
+    let text = format!("{:?} {name:?} {:?} {steps:?}", survey.deployment, pack.checks);
+    *blake3::hash(text.as_bytes()).as_bytes()
 }

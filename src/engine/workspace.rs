@@ -44,6 +44,8 @@ pub struct Workspace {
     pub(crate) objects: ObjectStore,
     /// What renderings came to.
     pub(crate) sketches: Memo,
+    /// How checks ended that failed.
+    pub(crate) checks: Memo,
     /// Where all of it is read.
     repository: Repository,
     /// fleet.toml, and the files that it includes.
@@ -159,6 +161,7 @@ impl Workspace {
         let commit = repository.commit();
         let objects = ObjectStore::open(&cache.join("objects"));
         let sketches = Memo::open(&cache.join("sketches"));
+        let checks = Memo::open(&cache.join("checks"));
         let lock = repository.lock()?;
         let cache = cache.to_owned();
         Ok(Self {
@@ -171,6 +174,7 @@ impl Workspace {
             sources,
             objects,
             sketches,
+            checks,
             repository,
             texts,
             secrets: OnceLock::new(),

@@ -11,7 +11,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{
     self, Access, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxAttributes,
@@ -218,6 +219,11 @@ impl Dir {
     pub fn dir(&self, path: impl Arg + Copy) -> io::Result<Self> {
         let fd = self.open2(path, OFlags::PATH | OFlags::DIRECTORY, 0)?;
         Ok(Self { fd, ways: self.ways })
+    }
+
+    /// A path that leads to this very directory while it is open, whatever its name is by now.
+    pub fn by_descriptor(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
 
     /// This directory once more, open for reading (listing, syncing, attributes).

@@ -7,13 +7,13 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::beneath::{Dir, Node};
 use super::command::{Offspring, Run, run};
 use super::lock::Lock;
-use super::state::{Ground, failed};
+use super::state::{Ground, failed, name};
 use super::transaction::{open_or_make, state_or_make};
 use super::{Blobs, Check, Checked, HostError};
 use crate::model::path::STATE_DIR;
@@ -25,27 +25,73 @@ const COPY: &str = "check";
 /// A command that runs longer is ended.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Runs the commands one after another, up to the first that fails. Takes the lock.
+/// Runs the commands one after another, up to the first that fails. Takes the lock. A root or state directory
+/// that was made for it goes again if nothing comes of it.
 pub fn check(at: &HostPath, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError> {
+    let new = New::look(at)?;
     let ground = open_or_make(at)?;
     let state = state_or_make(&ground)?;
-    let _lock = Lock::take(&state, at)?;
-    let copy = Path::new(at.as_str()).join(STATE_DIR).join(COPY);
-    let writing = || failed("write", format!("{STATE_DIR}/{COPY}"));
-    clear(at).map_err(writing())?;
-    let result = copy_tree(&ground, check, blobs, &copy).and_then(|()| run_all(check, &copy));
-    clear(at).map_err(writing())?;
+    let lock = Lock::take(&state, at)?;
+    let result = in_copy(&ground, &state, check, blobs);
+    if !matches!(result, Ok(Checked::Passed)) {
+        new.forget(&ground, &state);
+    }
+    drop(lock);
     result
 }
 
+fn in_copy(ground: &Ground, state: &Dir, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError> {
+    let writing = || failed("write", format!("{STATE_DIR}/{COPY}"));
+    clear(state).map_err(writing())?;
+    let result = copy_tree(ground, check, blobs, &copy_of(state)).and_then(|()| run_all(check, state));
+    clear(state).map_err(writing())?;
+    result
+}
+
+/// The copy, by way of the open state directory: whatever is renamed meanwhile, this is where it lies.
+fn copy_of(state: &Dir) -> PathBuf {
+    state.by_descriptor().join(COPY)
+}
+
 /// Removes what a check left that did not end.
-pub fn clear(at: &HostPath) -> io::Result<()> {
-    let copy = Path::new(at.as_str()).join(STATE_DIR).join(COPY);
-    let gone = |removed: io::Result<()>| match removed {
+pub fn clear(state: &Dir) -> io::Result<()> {
+    match fs::remove_dir_all(copy_of(state)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
-    };
-    gone(fs::remove_dir_all(&copy))
+    }
+}
+
+/// What is not there before a check.
+struct New {
+    /// Directories that lead to the root and the root itself, deepest first.
+    directories: Vec<PathBuf>,
+    /// Whether the state directory is among it.
+    state: bool,
+}
+
+impl New {
+    fn look(at: &HostPath) -> Result<Self, HostError> {
+        let Some(ground) = Ground::open(at)? else {
+            let above = Path::new(at.as_str()).ancestors();
+            let missing = above.take_while(|path| fs::symlink_metadata(path).is_err());
+            return Ok(Self { directories: missing.map(Path::to_owned).collect(), state: true });
+        };
+        Ok(Self { directories: Vec::new(), state: ground.state()?.is_none() })
+    }
+
+    /// Removes it again, as far as nothing else came to lie in it.
+    fn forget(&self, ground: &Ground, state: &Dir) {
+        let removed = || -> io::Result<()> {
+            if self.state {
+                state.unlink(name::LOCK)?;
+                ground.root.remove_dir(STATE_DIR)?;
+            }
+            self.directories.iter().try_for_each(fs::remove_dir)
+        };
+        if let Err(error) = removed() {
+            tracing::debug!(%error, "what a check made stays");
+        }
+    }
 }
 
 fn copy_tree(ground: &Ground, check: &Check<'_>, blobs: &dyn Blobs, copy: &Path) -> Result<(), HostError> {
@@ -172,13 +218,13 @@ fn copy_one(from: &Dir, name: &[u8], to: &Path, mount: u64) -> io::Result<()> {
     }
 }
 
-fn run_all(check: &Check<'_>, copy: &Path) -> Result<Checked, HostError> {
-    let at = match &check.at {
-        None => copy.to_owned(),
-        Some(at) => copy.join(at.as_str()),
+fn run_all(check: &Check<'_>, state: &Dir) -> Result<Checked, HostError> {
+    let place = match &check.at {
+        None => COPY.to_owned(),
+        Some(at) => format!("{COPY}/{at}"),
     };
     for words in &check.commands {
-        let ran = Dir::root(&at.to_string_lossy()).and_then(|at| {
+        let ran = state.dir(place.as_str()).and_then(|at| {
             let environment = [("PACKFLEET_CHECK", "1".to_owned())];
             let offspring = Offspring::Ends;
             run(&Run { words, at: &at, environment: &environment, limit: LIMIT, offspring })

@@ -248,7 +248,7 @@ fn settle(round: &Round<'_>) -> Result<Recovery, HostError> {
     let record = read_record(state, owner)?;
     let Some(journal) = Journal::load(state, &ground.at)? else {
         remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
-        check::clear(&ground.at).map_err(failed("remove", ".packfleet/check"))?;
+        check::clear(state).map_err(failed("remove", ".packfleet/check"))?;
         match state.unlink(cache::SCRATCH) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed.map_err(failed("remove", format!(".packfleet/{}", cache::SCRATCH)))?,

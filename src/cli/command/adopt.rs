@@ -1,7 +1,8 @@
 //! `adopt`: the versions nearest to what lies on a root, a question, and a record; or a branch as an overlay.
 
-use crate::cli::args::Adopt;
+use crate::cli::args::{Adopt, Output};
 use crate::cli::context::Context;
+use crate::cli::documents;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
@@ -36,6 +37,17 @@ pub(super) fn run(args: &Adopt, context: &Context, printer: &mut Printer) -> Res
     let proposal = proposal.map_err(failed())?;
     let length = if context.verbose { Length::Whole } else { Length::Short };
     let candidates = usize::from(args.candidates);
+    if args.output == Output::Json {
+        let document = documents::adopt(&deployment.name, &proposal, candidates);
+        let all = proposal.packs.iter().all(|search| search.choice.is_some());
+        let mut generation = None;
+        if args.yes && proposal.records() {
+            let done = adopt::record(&workspace, deployment, proposal, &options).map_err(failed())?;
+            generation = done.committed;
+        }
+        printer.data(&documents::adopted(document, generation));
+        return Ok(if all { Exit::Done } else { Exit::Held });
+    }
     printer.data(&report::proposal(&proposal, deployment, &context.hints, candidates, length));
     if !proposal.records() {
         printer.talk("nothing was recorded");

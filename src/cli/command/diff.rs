@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::args::Diff;
+use crate::cli::args::{Diff, Output};
 use crate::cli::context::Context;
+use crate::cli::documents;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
@@ -23,6 +24,7 @@ pub(super) fn run(args: &Diff, context: &Context, printer: &mut Printer) -> Resu
         paths.extend(managed::below(&survey, deployment, text, printer)?);
     }
     let mut differs = false;
+    let mut differences = Vec::new();
     bytes::with(&workspace, &survey, |bytes| {
         for (path, judged) in &survey.drift.paths {
             let named = paths.contains(path);
@@ -31,6 +33,14 @@ pub(super) fn run(args: &Diff, context: &Context, printer: &mut Printer) -> Resu
             }
             let of_path = diffs::of_path(&survey, path, judged, bytes);
             differs |= !of_path.is_empty();
+            if args.output == Output::Json {
+                if named || !of_path.is_empty() {
+                    let (at, three) = survey.drift.decidable(path).unwrap_or((path, judged));
+                    let text = if args.three_way { diffs::three_ways(at, three, bytes) } else { of_path };
+                    differences.push(documents::difference(&survey, path, judged, &text));
+                }
+                continue;
+            }
             // Without a difference there is nothing to show three ways, unless the path was asked for.
             match args.three_way {
                 true if named || !of_path.is_empty() => {
@@ -43,7 +53,9 @@ pub(super) fn run(args: &Diff, context: &Context, printer: &mut Printer) -> Resu
             }
         }
     });
-    if !differs {
+    if args.output == Output::Json {
+        printer.data(&documents::diff(&deployment.name, &differences));
+    } else if !differs {
         printer.talk(format!("no difference on {}", deployment.name));
     }
     Ok(if differs && args.exit_code { Exit::Changes } else { Exit::Done })

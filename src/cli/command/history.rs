@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::args::History;
+use crate::cli::args::{History, Output};
 use crate::cli::context::Context;
+use crate::cli::documents;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, shown};
@@ -16,6 +17,10 @@ pub(super) fn run(args: &History, context: &Context, printer: &mut Printer) -> R
     let host = workspace.host(deployment);
     let history = host.history().map_err(CliError::host(&deployment.name))?;
     let generations = host.generations().map_err(CliError::host(&deployment.name))?;
+    if args.output == Output::Json {
+        printer.data(&documents::history(&deployment.name, &history, &generations));
+        return Ok(Exit::Done);
+    }
     if history.is_empty() {
         printer.talk(format!("{} has no generation yet", deployment.name));
         return Ok(Exit::Done);

@@ -42,7 +42,7 @@ use super::printer::Printer;
 pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(args, printer),
-        Command::Validate => validate::run(context, printer),
+        Command::Validate(args) => validate::run(args, context, printer),
         Command::Plan(args) => plan::run(args, context, printer),
         Command::Adopt(args) => adopt::run(args, context, printer),
         Command::Apply(args) => apply::run(args, context, printer),

@@ -1,22 +1,37 @@
 //! `validate`: all that is wrong with the fleet file and the overlays, or that nothing is.
 
+use crate::cli::args::{Output, Validate};
 use crate::cli::context::Context;
+use crate::cli::documents;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::report::words::count;
 use crate::desired::overlay::Overlay;
+use crate::engine::workspace::LoadError;
 use crate::model::OverlayName;
 
-pub(super) fn run(context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let workspace = context.load()?;
+pub(super) fn run(args: &Validate, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let loaded = context.load();
+    if let (Output::Json, Err(CliError::Load(LoadError::Invalid { texts, problems, .. }))) =
+        (args.output, &loaded)
+    {
+        printer.data(&documents::invalid(texts, &problems.0));
+    }
+    let workspace = loaded?;
     let damaged: Vec<_> = workspace
         .overlays
         .iter()
         .filter_map(|(name, overlay)| Some((name.clone(), wrong(overlay, context, name)?)))
         .collect();
+    if args.output == Output::Json {
+        printer.data(&documents::valid(&workspace, &damaged));
+    }
     if !damaged.is_empty() {
         return Err(CliError::Overlays { damaged });
+    }
+    if args.output == Output::Json {
+        return Ok(Exit::Done);
     }
     let fleet = &workspace.fleet;
     printer.data(&format!(

@@ -1,13 +1,15 @@
 //! `why`: everything in the way of one deployment, in order, with what clears it.
 
-use crate::cli::args::Why;
+use crate::cli::args::{Output, Why};
 use crate::cli::context::Context;
+use crate::cli::documents;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
-use crate::cli::report::why::why;
+use crate::cli::report::why::{edits_in_nobodys_way, steps, why};
 use crate::engine::{Outcome, Recover, fleet};
+use crate::model::TreePath;
 
 pub(super) fn run(args: &Why, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = context.load()?;
@@ -21,7 +23,16 @@ pub(super) fn run(args: &Why, context: &Context, printer: &mut Printer) -> Resul
     let reports = reports?;
     // A history that cannot be read is no reason not to explain the rest.
     let history = workspace.host(deployment).history().unwrap_or_default();
-    printer.data(&why(&workspace, &reports, name, history.last(), &context.hints));
+    match args.output {
+        Output::Text => printer.data(&why(&workspace, &reports, name, history.last(), &context.hints)),
+        Output::Json => {
+            if let Some(report) = reports.iter().find(|report| &report.deployment == name) {
+                let steps = steps(&workspace, &reports, report, &context.hints);
+                let edits: Vec<&TreePath> = report.survey.iter().flat_map(edits_in_nobodys_way).collect();
+                printer.data(&documents::why(report, &steps, &edits));
+            }
+        }
+    }
     let failed = reports.iter().any(|r| &r.deployment == name && r.outcome == Outcome::Failed);
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }

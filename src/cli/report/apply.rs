@@ -111,7 +111,7 @@ pub fn kept(survey: &Survey) -> usize {
 fn more(workspace: &Workspace, report: &Report, hints: &Hints) -> Vec<String> {
     let name = report.deployment.as_str();
     let mut lines = Vec::new();
-    // Only the apply that ran a check has seen its output: nobody else can show it later.
+    // What a check said is part of what the apply did: nobody need ask `why` first.
     for hold in report.survey.iter().flat_map(|survey| &survey.plan.holds) {
         if let (HoldCause::Check { .. }, Some(pack)) = (&hold.cause, &hold.pack) {
             let text = format!("pack {pack}: {}", words::hold(&hold.cause));

@@ -10,7 +10,7 @@ use super::table::table;
 use super::words::{self, count};
 use crate::cli::hint::Hints;
 use crate::cli::printer::{painted, shown};
-use crate::engine::{Outcome, Report, Workspace};
+use crate::engine::{Outcome, Report, Workspace, checks};
 use crate::host::Health;
 use crate::model::PackName;
 use crate::model::fleet::{Mode, State};
@@ -187,7 +187,10 @@ fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
 fn settled(workspace: &Workspace, report: &Report) -> String {
     let deployment = workspace.fleet.deployments.get(&report.deployment);
     match (report.outcome, &report.survey) {
-        (Outcome::Planned, Some(survey)) => words::Tally::of(&survey.plan.actions).future(),
+        (Outcome::Planned, Some(survey)) => match checks::failed_last(workspace, survey).as_slice() {
+            [] => words::Tally::of(&survey.plan.actions).future(),
+            [(pack, _), ..] => format!("a check of pack {pack} failed when it was applied last"),
+        },
         (Outcome::InSync, _) if deployment.is_some_and(|d| d.state == State::Absent) => {
             "removed: its stanza can go".to_owned()
         }

@@ -9,24 +9,33 @@ use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::report::cause_word;
-use crate::engine::{Outcome, Report, Survey, Workspace};
+use crate::engine::{Outcome, Report, Survey, Workspace, checks};
 use crate::host::{Health, HistoryLine, Verdict};
-use crate::model::DeploymentName;
 use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
+use crate::model::{DeploymentName, TreePath};
 
 /// One thing in the way.
-struct Step {
+pub struct Step {
     /// Its kind, in a word.
-    word: String,
+    pub word: String,
+    /// The deployment at which it is.
+    pub deployment: DeploymentName,
     /// What it is.
-    text: String,
+    pub text: String,
     /// More about it.
-    details: Vec<String>,
+    pub details: Vec<String>,
     /// What clears it.
-    clears: String,
+    pub clears: String,
     /// How many deployments lie between.
-    depth: usize,
+    pub depth: usize,
+}
+
+/// Everything in the way, in order.
+pub fn steps(workspace: &Workspace, reports: &[Report], report: &Report, hints: &Hints) -> Vec<Step> {
+    let mut steps = Vec::new();
+    gather(workspace, reports, report, hints, 0, &mut BTreeSet::new(), &mut steps);
+    steps
 }
 
 /// The explanation. `last` is the newest line of the deployment's history.
@@ -38,9 +47,7 @@ pub fn why(
     hints: &Hints,
 ) -> String {
     let Some(report) = reports.iter().find(|report| &report.deployment == name) else { return String::new() };
-    let mut steps = Vec::new();
-    let mut told = BTreeSet::new();
-    gather(workspace, reports, report, hints, 0, &mut told, &mut steps);
+    let steps = steps(workspace, reports, report, hints);
     let mut out = first_line(report, last);
     let widest = steps.iter().map(|step| step.word.len()).max().unwrap_or(0);
     if steps.is_empty() {
@@ -130,6 +137,7 @@ fn gather(
     let of = |text: String| if depth == 0 { text } else { format!("{name}: {text}") };
     if let Some(failure) = &report.failure {
         steps.push(Step {
+            deployment: name.clone(),
             word: words::outcome(report.outcome).0.to_owned(),
             text: of(shown(&failure.to_string())),
             details: causes(failure).into_iter().map(|cause| format!("because: {cause}")).collect(),
@@ -140,6 +148,7 @@ fn gather(
     let Some(survey) = &report.survey else { return };
     if let Some(interrupted) = &survey.observation.interrupted {
         steps.push(Step {
+            deployment: name.clone(),
             word: "interrupted".to_owned(),
             text: of(format!("the switch to generation {} did not end", interrupted.generation)),
             details: Vec::new(),
@@ -161,10 +170,34 @@ fn gather(
             _ => format!("{} looks again", hints.command(&["apply", name.as_str()])),
         };
         let details = std::mem::take(&mut lines);
-        steps.push(Step { word: word.to_owned(), text: of(text), details, clears, depth });
+        steps.push(Step {
+            deployment: name.clone(),
+            word: word.to_owned(),
+            text: of(text),
+            details,
+            clears,
+            depth,
+        });
+    }
+    // Only the apply that ran a check has seen how it ended; it is not run again before the next one.
+    for (pack, cause) in checks::failed_last(workspace, survey) {
+        let next = workspace
+            .fleet
+            .deployments
+            .get(name)
+            .map(|deployment| hints.of_hold(&cause, Some(&pack), None, deployment, &survey.plan.purpose));
+        steps.push(Step {
+            deployment: name.clone(),
+            word: cause_word(&cause).to_owned(),
+            text: of(format!("pack {pack}, when it was applied last: {}", words::hold(&cause))),
+            details: Vec::new(),
+            clears: next.unwrap_or_default(),
+            depth,
+        });
     }
     for (on, because, first) in words::waits(&report.waits) {
         steps.push(Step {
+            deployment: name.clone(),
             word: "dependency".to_owned(),
             text: of(format!("waits for {on}: {because}")),
             details: Vec::new(),
@@ -189,6 +222,7 @@ fn gather(
             (None, None) => name.to_string(),
         };
         steps.push(Step {
+            deployment: name.clone(),
             word: cause_word(&hold.cause).to_owned(),
             text: of(format!("{place}: {}", words::hold(&hold.cause))),
             details: holds::details(workspace, survey, hold),
@@ -232,14 +266,16 @@ fn rank(cause: &HoldCause) -> u8 {
 }
 
 /// Kept edits stand in nobody's way, and are named.
-fn edits(survey: &Survey, hints: &Hints) -> String {
+pub fn edits_in_nobodys_way(survey: &Survey) -> Vec<&TreePath> {
     let held = |path| survey.plan.holds.iter().any(|hold| hold.path.as_ref() == Some(path));
-    let paths: Vec<&str> = survey
-        .drift
-        .edits()
-        .filter(|(path, judged)| judged.recorded.is_some() && judged.actual.is_some() && !held(*path))
-        .map(|(path, _)| path.as_str())
-        .collect();
+    let edits = survey.drift.edits();
+    let edits =
+        edits.filter(|(path, judged)| judged.recorded.is_some() && judged.actual.is_some() && !held(*path));
+    edits.map(|(path, _)| path).collect()
+}
+
+fn edits(survey: &Survey, hints: &Hints) -> String {
+    let paths: Vec<&str> = edits_in_nobodys_way(survey).into_iter().map(TreePath::as_str).collect();
     if paths.is_empty() || apply::kept(survey) == 0 {
         return String::new();
     }
