@@ -344,6 +344,7 @@ impl Undo<'_> {
         }
         stand_adapted(path, &mut last, reader);
         let decision = self.record.decisions.get(path).filter(|_| last.actual == judged.actual);
+        let decision = decision.or_else(|| self.target.decisions.get(path).filter(|then| keeps_away(then)));
         match verdict(&last, None, decision, Departs::No) {
             Verdict::Write { after, .. } => Ok(Left::Entry(after)),
             Verdict::Hold(cause) => Err(cause),
@@ -371,6 +372,11 @@ impl Undo<'_> {
                 Some(rejection) => next.rejected.insert(name.clone(), rejection),
                 None => next.rejected.remove(name),
             };
+        }
+        for (path, decision) in self.target.decisions.iter().filter(|(_, then)| keeps_away(then)) {
+            if drift.paths.get(path).is_some_and(|judged| self.covers(&judged.pack)) {
+                next.decisions.entry(path.clone()).or_insert_with(|| decision.clone());
+            }
         }
         next.decisions.retain(|path, decision| stands(path, decision, drift, verdicts));
     }
@@ -476,6 +482,12 @@ fn settled(judged: &Judged, written: Option<Entry>) -> Verdict {
     }
 }
 
+/// Whether a decision says that a file stays away. No base says so, so that it counts as long as its generation
+/// stands, and again when that one is gone back to.
+fn keeps_away(decision: &Decision) -> bool {
+    decision.actual.is_none() && decision.take == Take::Local
+}
+
 /// Whether a decision stays on record: what it speaks of is still there, and it was not carried out.
 fn stands(
     path: &TreePath,
@@ -488,7 +500,7 @@ fn stands(
     };
     if decided(judged, Some(decision)).is_some() {
         // That a file stays away is in no base; the decision is what says so.
-        return decision.actual.is_none() && decision.take == Take::Local;
+        return keeps_away(decision);
     }
     let left = match verdicts.get(path) {
         Some(Verdict::Write { after, .. }) => *after,
