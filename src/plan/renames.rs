@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::merge::rename::followed;
+use crate::merge::rename::{followed, renames_of};
 use crate::model::desired::DesiredEntry;
 use crate::model::fleet::{Changed, Deleted};
 use crate::model::pack::PackEntry;
@@ -110,7 +110,17 @@ pub fn find(drift: &mut Drift, record: &Record, alike: &mut Alike<'_>) {
         let new: Vec<PackEntry> =
             wanted.entries.iter().map(|(path, it)| pack_entry(path, it.entry)).collect();
         let mut ask = |a: &PackEntry, b: &PackEntry| alike(a.content, b.content);
-        let mut moved = followed(&old, &new, &|path| named.contains(path), &mut ask);
+        let is_named = |path: &TreePath| named.contains(path);
+        let mut moved = match wanted.recorded.atomic {
+            true => followed(&old, &new, &is_named, &mut ask),
+            // A directory that moved is no evidence here: once its other files are upgraded the next pass would
+            // not see it, and find that upstream deleted what this one says was renamed.
+            false => {
+                let mut moved = renames_of(&old, &new, &is_named, &mut ask);
+                moved.retain(|path, _| named.contains(path));
+                moved
+            }
+        };
         // Who else may have it: packs that gain files which were nobody's before.
         let others: Vec<(&PackName, PackEntry)> = drift
             .packs

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::kinds::{KINDS, edit};
 use crate::oracle::{Before, Fate};
 use crate::pack::{Files, versions};
-use crate::world::{Fleets, Passed, ROOT, Wanted, edit_memory, files, memory, pass};
+use crate::world::{Fleets, ROOT, Wanted, edit_memory, files, memory, pass};
 
 /// Whether all is run, or what takes seconds.
 pub fn everything() -> bool {
@@ -87,7 +87,7 @@ fn one_pair(fleets: &Fleets, wanted: &[Wanted], policy: &str, from: usize, to: u
             let installed = pass(&wanted[from], &host);
             assert_eq!((installed.holds.as_str(), &files(&host)), ("[]", &old.files), "installed: {case}");
             edit_memory(&host, &steps);
-            let fate = upgrade(&wanted[to], &host, &old.files, policy, &case);
+            let fate = upgrade(&wanted[to], &host, [&old.files, &new.files], policy, &case);
             if policy == "keep" && matches!(fate, Fate::Merged | Fate::Saved) {
                 panic!("{fate:?} under keep: {case}");
             }
@@ -101,24 +101,15 @@ fn one_pair(fleets: &Fleets, wanted: &[Wanted], policy: &str, from: usize, to: u
 fn upgrade(
     wanted: &Wanted,
     host: &packfleet::host::MemoryHost,
-    base: &Files,
+    [base, upstream]: [&Files; 2],
     policy: &str,
     case: &str,
 ) -> Fate {
     let local = files(host);
-    let before = Before { base, local: &local, atomic: policy != "merge, not atomic", case };
-    let check = |passed: &Passed| {
-        let survey = &passed.survey;
-        before.nothing_is_lost(host, &survey.plan, survey.observation.record.as_ref(), &files(host))
-    };
-    let mut passed = pass(wanted, host);
-    let fate = check(&passed);
-    if !before.atomic && !passed.survey.plan.holds.is_empty() {
-        // A hold may go with what else the plan did: a file that would go along with its directory has none to
-        // go along with any more.
-        passed = pass(wanted, host);
-        check(&passed);
-    }
+    let before = Before { base, upstream, local: &local, atomic: policy != "merge, not atomic", case };
+    let passed = pass(wanted, host);
+    let survey = &passed.survey;
+    let fate = before.nothing_is_lost(host, &survey.plan, survey.observation.record.as_ref(), &files(host));
     let after = (files(host), host.directories());
     let again = pass(wanted, host);
     let (plan, first) = (&again.survey.plan, &passed.survey.plan.actions);
