@@ -83,7 +83,9 @@ fn chain(
                 });
                 base = bases.collect();
             }
-            let before = Before { base: &base, local: &local, atomic: policy != "merge, not atomic", case };
+            let upstream = &fleets.versions[version].files;
+            let atomic = policy != "merge, not atomic";
+            let before = Before { base: &base, upstream, local: &local, atomic, case };
             let record = survey.observation.record.as_ref();
             let fate = before.nothing_is_lost(host.as_ref(), &survey.plan, record, &disk.files());
             *fates.entry(fate).or_default() += 1;

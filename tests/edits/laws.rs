@@ -183,7 +183,9 @@ fn merge(wanted: &[Wanted], all: &[Version], [base, local, upstream]: [usize; 3]
     assert_eq!(lay, all[local].files, "{case}");
     let passed = pass(&wanted[upstream], &host);
     let plan = &passed.survey.plan;
-    let before = Before { base: &all[base].files, local: &lay, atomic: true, case: &case };
+    let (base_files, upstream_files) = (&all[base].files, &all[upstream].files);
+    let before =
+        Before { base: base_files, upstream: upstream_files, local: &lay, atomic: true, case: &case };
     let fate = before.nothing_is_lost(&host, plan, passed.survey.observation.record.as_ref(), &files(&host));
     let left = files(&host);
     let again = pass(&wanted[upstream], &host);

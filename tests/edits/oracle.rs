@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use packfleet::host::Host;
+use packfleet::merge::text::{TextMerge, merge_text};
 use packfleet::model::plan::Plan;
 use packfleet::model::record::Record;
 use packfleet::model::{Content, Entry, Kind};
 
-use crate::pack::Files;
+use crate::pack::{File, Files};
 
 /// What became of the edits of one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub enum Fate {
 pub struct Before<'a> {
     /// What packfleet left there.
     pub base: &'a Files,
+    /// What the pass was to bring.
+    pub upstream: &'a Files,
     /// What lay there when the pass began.
     pub local: &'a Files,
     /// Whether one hold stops the whole pack.
@@ -74,10 +77,17 @@ impl Before<'_> {
             let base = base.unwrap_or_else(|| panic!("{path}, which no pack has, is gone: {case}"));
             assert!(kept(), "{path} was merged, and what lay there is nowhere: {case}");
             let local = (*kind, bytes.clone());
-            let carried = match after.get(path) {
+            let went = |to: &&String| plan.renames.get(to.as_str()).is_some_and(|from| from.as_str() == path);
+            let carried = if base.1 == local.1 {
                 // Of a file whose bytes nobody changed only the exec bit is an edit.
-                Some((kind, _)) if base.1 == local.1 => *kind == local.0,
-                _ => after.values().any(|result| carries(base, &local, result)),
+                let at = after.keys().find(went).unwrap_or(path);
+                after.get(at).is_some_and(|(kind, _)| *kind == local.0)
+            } else {
+                let carried = |(at, result): (&String, &File)| {
+                    carries(base, &local, result)
+                        || self.upstream.get(at).is_some_and(|theirs| is_merge(base, &local, theirs, result))
+                };
+                after.iter().any(carried)
             };
             assert!(carried, "the edit of {path} is lost: {case}\n{}", show(after));
             fate = fate.max(Fate::Merged);
@@ -87,7 +97,7 @@ impl Before<'_> {
 }
 
 /// Whether a result has all that a person did to a file: lines added, lines taken out, and the exec bit.
-fn carries(base: &(Kind, Vec<u8>), local: &(Kind, Vec<u8>), result: &(Kind, Vec<u8>)) -> bool {
+fn carries(base: &File, local: &File, result: &File) -> bool {
     if local.0 == Kind::Link || result.0 == Kind::Link {
         return false;
     }
@@ -108,6 +118,13 @@ fn carries(base: &(Kind, Vec<u8>), local: &(Kind, Vec<u8>), result: &(Kind, Vec<
         })
 }
 
+/// Whether that is what merging as text gives: upstream may have put a line back that was taken out here.
+fn is_merge(base: &File, local: &File, theirs: &File, result: &File) -> bool {
+    let merged = merge_text(&base.1, &local.1, &theirs.1);
+    matches!(merged, TextMerge::Clean(bytes) if bytes == result.1)
+        && (base.0 == local.0 || result.0 == local.0)
+}
+
 /// Lines, however they end and however they are set in, with how often they occur.
 fn counted(bytes: &[u8]) -> BTreeMap<Vec<u8>, usize> {
     let mut counts = BTreeMap::new();
@@ -120,7 +137,7 @@ fn counted(bytes: &[u8]) -> BTreeMap<Vec<u8>, usize> {
 }
 
 pub fn show(files: &Files) -> String {
-    let line = |(path, (kind, bytes)): (&String, &(Kind, Vec<u8>))| {
+    let line = |(path, (kind, bytes)): (&String, &File)| {
         format!("  {path} {kind:?} {}\n", String::from_utf8_lossy(bytes).escape_debug())
     };
     files.iter().map(line).collect()

@@ -10,8 +10,11 @@ use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, Repository, Signature, Time};
 use packfleet::model::Kind;
 
-/// Files and links with their bytes, by their path on the host.
-pub type Files = BTreeMap<String, (Kind, Vec<u8>)>;
+/// A file or link with its bytes.
+pub type File = (Kind, Vec<u8>);
+
+/// Files and links by their path on the host.
+pub type Files = BTreeMap<String, File>;
 
 /// The directory of the pack in its repository, and the one that it had in some versions.
 const DIR: &str = "pack";
