@@ -16,6 +16,12 @@
 //! killed too, and those go with the next run. No assertion is about how long something took. Deliberately absent:
 //! installing anything.
 
+#[path = "lab/bot.rs"]
+mod bot;
+#[path = "lab/faults.rs"]
+mod faults;
+#[path = "lab/fleets.rs"]
+mod fleets;
 #[path = "lab/hosts.rs"]
 mod hosts;
 #[path = "lab/inside.rs"]
@@ -24,15 +30,36 @@ mod inside;
 mod machine;
 #[path = "lab/outside.rs"]
 mod outside;
+#[path = "lab/services.rs"]
+mod services;
+#[path = "lab/users.rs"]
+mod users;
 #[path = "lab/world.rs"]
-#[expect(dead_code, reason = "scenarios that run the binary come with deployments over ssh")]
 mod world;
 
 use std::process::ExitCode;
 
 use inside::Scenario;
 
-const SCENARIOS: &[Scenario] = &[("machines", 2, hosts::machines)];
+const SCENARIOS: &[Scenario] = &[
+    ("machines", 2, hosts::machines),
+    ("everywhere", 0, fleets::everywhere),
+    ("dependents", 4, fleets::dependents),
+    ("upgrade", 2, services::upgrade),
+    ("answers_500", 1, services::answers_500),
+    ("dies_after_5_s", 1, services::dies_after_5_s),
+    ("complains", 1, services::complains),
+    ("hangs", 1, services::hangs),
+    ("host_crash", 1, faults::host_crash),
+    ("cut_in_transfer", 1, faults::cut_in_transfer),
+    ("alone_after_switch", 1, faults::alone_after_switch),
+    ("controller_killed", 1, faults::controller_killed),
+    ("unprivileged", 1, users::unprivileged),
+    ("sudo", 1, users::sudo),
+    ("banner", 1, users::banner),
+    ("user_unit", 1, users::user_unit),
+    ("refused", 1, users::refused),
+];
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {

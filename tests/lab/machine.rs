@@ -270,6 +270,43 @@ impl Machine {
         ip(&["link", "set", &self.cable(), "up"]);
     }
 
+    /// From here on nothing reaches it faster than this.
+    pub fn slow(&self, rate: &str) {
+        let cable = self.cable();
+        let limit = ["rate", rate, "burst", "64k", "latency", "1s"];
+        done(Command::new("tc").args(["qdisc", "replace", "dev", &cable, "root", "tbf"]).args(limit));
+    }
+
+    /// As fast as it can again.
+    pub fn fast(&self) {
+        done(Command::new("tc").args(["qdisc", "del", "dev", &self.cable(), "root"]));
+    }
+
+    /// From here on what logs in runs under strace with these words, or without it again. A connection that is
+    /// there already goes on as it was.
+    pub fn hold_back(&self, strace: Option<&str>) {
+        let key = fs::read_to_string("/mnt/key.pub").expect("the lab's key");
+        let Some(words) = strace else { return self.put("/etc/ssh/keys", &key, 0o644) };
+        let script = format!(
+            "#!/bin/sh\nexec strace -f -qq -o /dev/null {words} /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n"
+        );
+        self.put("/etc/ssh/held-back", &script, 0o755);
+        self.put("/etc/ssh/keys", &format!("command=\"/etc/ssh/held-back\" {key}"), 0o644);
+    }
+
+    /// How many agents run there: their processes are seen from here, too.
+    pub fn agents(&self) -> usize {
+        let here = format!("/{}/", self.name);
+        let of = |directory: PathBuf| {
+            let line = fs::read(directory.join("cmdline")).unwrap_or_default();
+            let group = fs::read_to_string(directory.join("cgroup")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("/agents") && line.contains("\0agent\0") && group.contains(&here)
+        };
+        let processes = fs::read_dir("/proc").expect("processes").flatten();
+        processes.filter(|process| of(process.path())).count()
+    }
+
     /// Runs a command there over ssh, as a user.
     pub fn ssh(&self, user: &str, command: &str) -> Output {
         let to = format!("{user}@{}", self.name);

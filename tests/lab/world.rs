@@ -150,6 +150,15 @@ impl World {
         self.finish(self.start(&[], words), words)
     }
 
+    /// Ends the connections that are kept open for the next run.
+    pub fn hang_up(&self) {
+        let sockets = fs::read_dir(self.path("home/.cache/packfleet/ssh")).into_iter().flatten().flatten();
+        for socket in sockets {
+            let path = socket.path();
+            let _gone_already = Command::new("ssh").arg("-S").arg(path).args(["-O", "exit", "x"]).output();
+        }
+    }
+
     /// Starts the binary with its output kept.
     pub fn start(&self, strace: &[&str], words: &[&str]) -> Child {
         let id = words.join("-").replace('/', "_");
@@ -171,6 +180,10 @@ impl World {
                 None => sleep(Duration::from_millis(20)),
             }
         };
+        if std::env::var_os("PACKFLEET_LAB_TRACE").is_some() {
+            let (took, words) = (begun.elapsed().as_secs_f64(), words.join(" "));
+            println!("lab: {}: packfleet {words}: {status} after {took:.1} s", self.name);
+        }
         let id = words.join("-").replace('/', "_");
         let read = |what: &str| {
             let bytes = fs::read(self.path(&format!("{id}.{what}"))).expect("its output");
