@@ -184,9 +184,11 @@ impl Hints {
             },
             HostError::Changed { .. } => format!("{apply}, once nothing writes to it"),
             HostError::Blob(_) => format!("see that the pack's source answers, then {apply}"),
-            HostError::Unreachable { host, .. } => {
-                format!("see that ssh leads to {}, then {plan}", shown(host))
-            }
+            HostError::Unreachable { host, source } => unreachable(host, &source.to_string(), &plan),
+            HostError::Agent { why, .. } if why.starts_with("sudo ") => format!(
+                "as root on the host, with visudo -f /etc/sudoers.d/packfleet, for the user who logs in: \
+                 USER ALL=(root) NOPASSWD: /bin/sh (that is all of root); then {plan}"
+            ),
             HostError::Cut { .. } => format!("{plan} shows what is there now; then {apply}"),
             HostError::Agent { .. } | HostError::Told(_) => format!("correct that, then {plan}"),
             HostError::NoEdit(_) => self.command(&["edits", "list", name.as_str()]),
@@ -231,6 +233,21 @@ impl Hints {
     pub fn of_interrupted(&self, name: &DeploymentName) -> String {
         self.command(&["apply", name.as_str()])
     }
+}
+
+/// What leads to a host, by what ssh said.
+fn unreachable(host: &str, said: &str, then: &str) -> String {
+    let host = shown(host);
+    if said.contains("Host key verification failed") {
+        return format!(
+            "ssh does not know the host's key: ssh {host} shows its fingerprint, which ssh-keygen -lf \
+             /etc/ssh/ssh_host_ed25519_key.pub on the host must show, too; say yes there, then {then}"
+        );
+    }
+    if said.contains("Permission denied") {
+        return format!("ssh-copy-id {host}, or name key and user in your ssh config; then {then}");
+    }
+    format!("see that ssh leads to {host}, then {then}")
 }
 
 /// A path beneath a deployment's root, in full.

@@ -16,8 +16,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::host::HostError;
+use crate::host::examine::services::answer;
 use crate::host::examine::{About, Exam, Finding, text};
-use crate::host::prepare::{Intent, Linger, Preparation, Step};
+use crate::host::prepare::{Intent, Linger, Preparation, Step, StepState};
 use crate::model::care::{Check, Manager, Service, Unit, Watched};
 use crate::model::fleet::{Deployment, HostAddress};
 use crate::model::{DeploymentName, SourceName};
@@ -40,6 +41,12 @@ pub struct Told<T> {
 /// What is found about this machine and the sources of these deployments.
 pub fn here(workspace: &Workspace, selected: &BTreeSet<DeploymentName>) -> Vec<Finding> {
     let mut found = vec![cache(workspace)];
+    let over_ssh = |name| {
+        workspace.fleet.deployments.get(name).is_some_and(|deployment| deployment.host != HostAddress::Local)
+    };
+    if selected.iter().any(over_ssh) {
+        found.push(ssh());
+    }
     let deployments = selected.iter().filter_map(|name| workspace.fleet.deployments.get(name));
     let packs = deployments.flat_map(|deployment| deployment.packs.keys());
     let sources: BTreeSet<&SourceName> =
@@ -50,10 +57,13 @@ pub fn here(workspace: &Workspace, selected: &BTreeSet<DeploymentName>) -> Vec<F
             Ok(refs) if refs.branches.is_empty() && refs.tags.is_empty() => {
                 Finding::ok(About::Git, format!("source {name} answers"))
             }
-            Ok(refs) => Finding::ok(
-                About::Git,
-                format!("source {name} answers: {} branches, {} tags", refs.branches.len(), refs.tags.len()),
-            ),
+            Ok(refs) => {
+                let (branches, tags) = (count(refs.branches.len(), "branch", "branches"), refs.tags.len());
+                Finding::ok(
+                    About::Git,
+                    format!("source {name} answers: {branches}, {}", count(tags, "tag", "tags")),
+                )
+            }
             Err(error) => Finding::fail(
                 About::Git,
                 format!("source {name}: {}", in_one_line(&error)),
@@ -62,6 +72,25 @@ pub fn here(workspace: &Workspace, selected: &BTreeSet<DeploymentName>) -> Vec<F
         });
     }
     found
+}
+
+fn count(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
+/// The ssh that leads to hosts, and the keys that its agent offers; keys may lie in files as well.
+fn ssh() -> Finding {
+    match answer("ssh", &["-V"]) {
+        Ok(version) => {
+            let keys = match answer("ssh-add", &["-l"]) {
+                Ok(keys) if keys.lines().count() == 1 => "its agent offers 1 key".to_owned(),
+                Ok(keys) => format!("its agent offers {} keys", keys.lines().count()),
+                Err(_) => "no agent offers keys: they come from files".to_owned(),
+            };
+            Finding::ok(About::Ssh, format!("{version}; {keys}"))
+        }
+        Err(error) => Finding::fail(About::Ssh, error, text("install OpenSSH's client: openssh-client")),
+    }
 }
 
 /// The cache must take new files.
@@ -102,6 +131,9 @@ pub fn examine(
         if deployment.host != HostAddress::Local {
             let after = findings.iter().take_while(|found| found.about <= About::Clock).count();
             findings.insert(after, clock(asked, examined.now, took));
+            let reached = Finding::ok(About::Ssh, format!("{} is reached", deployment.host));
+            let agent = Finding::ok(About::Agent, "an agent of this build is in place and answers");
+            findings.splice(..0, [reached, agent]);
         }
         Ok(findings)
     })
@@ -129,7 +161,13 @@ pub fn bootstrap(
     side_by_side(workspace, selected, options, |deployment| {
         let users = units(workspace, deployment).iter().any(|unit| unit.manager == Manager::User);
         let linger = if users { Linger::Needed } else { Linger::Unneeded };
-        workspace.host(deployment).prepare(&Preparation { linger, intent })
+        let mut steps = workspace.host(deployment).prepare(&Preparation { linger, intent })?;
+        if deployment.host != HostAddress::Local {
+            // To ask a host anything is to have an agent there: a look that only tells puts it in place, too.
+            let agent = "an agent of this build is in place: it comes with the connection";
+            steps.insert(0, Step::new(About::Agent, StepState::Found, agent));
+        }
+        Ok(steps)
     })
 }
 

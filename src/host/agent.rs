@@ -11,7 +11,10 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::wire::blobs::{self, Arriving};
 use super::wire::fault::Fault;
@@ -20,6 +23,7 @@ use super::wire::hello::{GREETING, Hello};
 use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
 use super::wire::{MOST_BLOBS, WireError};
 use super::{Check, Commit, Host, HostError, LocalHost, Told, check};
+use crate::model::care::seconds;
 use crate::model::plan::Plan;
 use crate::model::record::RecordError;
 use crate::model::{Content, DeploymentName, FleetName};
@@ -28,6 +32,43 @@ use crate::model::{Content, DeploymentName, FleetName};
 const SIGN_OF_WORK: Duration = Duration::from_secs(5);
 /// Bytes of a session's token.
 const TOKEN: usize = 16;
+
+/// Input that is waited for no longer than this: a controller that is cut off without a word must not hold the lock
+/// for as long as its connection would take to find that out. Longer than any pause of a loop between two looks.
+pub const SILENCE: Duration = Duration::from_secs(15 * 60);
+
+/// Input with an end to its silence.
+#[derive(Debug)]
+pub struct Awaited {
+    input: File,
+    limit: Duration,
+}
+
+impl Awaited {
+    /// Nothing of the input may be buffered elsewhere.
+    pub fn new(input: File, limit: Duration) -> Self {
+        Self { input, limit }
+    }
+}
+
+impl Read for Awaited {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let until = Instant::now() + self.limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            match poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&left)) {
+                Ok(0) => {
+                    let why = format!("the controller was silent for {}", seconds(self.limit));
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return self.input.read(into),
+            }
+        }
+    }
+}
 
 /// Serves one session. `build` is the digest of this program's file.
 pub fn serve(
@@ -262,4 +303,23 @@ fn with_signs<T>(
         drop(done);
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The other end is there and says no more, as when a cable is cut.
+    #[test]
+    fn silence_ends_and_what_comes_is_read() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"ab").unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(reader));
+        let mut input = Awaited::new(file, Duration::from_millis(20));
+        let mut bytes = [0; 4];
+        assert_eq!(input.read(&mut bytes).unwrap(), 2);
+        assert_eq!(input.read(&mut bytes).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(writer);
+        assert_eq!(input.read(&mut bytes).unwrap(), 0);
+    }
 }

@@ -4,6 +4,7 @@
 //! input, once what it was asked is done.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::args::Agent;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::host::{agent, install};
+use crate::host::agent::{self, Awaited, SILENCE};
+use crate::host::install;
 
 /// Serves until the input ends.
 pub fn run(args: &Agent) -> Result<Exit, CliError> {
@@ -25,7 +27,8 @@ pub fn run(args: &Agent) -> Result<Exit, CliError> {
         None => install::own_build(),
     };
     let build = build.map_err(CliError::AgentFile)?;
-    let (mut input, mut output) = (io::stdin(), io::stdout());
+    let input = io::stdin().as_fd().try_clone_to_owned().map_err(CliError::AgentFile)?;
+    let (mut input, mut output) = (Awaited::new(input.into(), SILENCE), io::stdout());
     agent::serve(&mut input, &mut output, &build).map_err(CliError::Session)?;
     Ok(Exit::Done)
 }

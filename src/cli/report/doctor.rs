@@ -55,6 +55,8 @@ pub fn failure(word: &'static str, failure: &Failure, name: &DeploymentName, hin
 pub fn about(failure: &Failure) -> About {
     match failure {
         Failure::Host(HostError::State { .. } | HostError::Damaged { .. }) => About::State,
+        Failure::Host(HostError::Unreachable { .. }) => About::Ssh,
+        Failure::Host(HostError::Agent { .. } | HostError::Cut { .. } | HostError::Told(_)) => About::Agent,
         _ => About::Root,
     }
 }

@@ -3,14 +3,19 @@
 //! Programs of the host answer; none of them is asked to change anything.
 
 use std::fmt;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::{About, Exam, Finding, text};
+use crate::host::beneath::Dir;
+use crate::host::command::{Offspring, Run, run};
 use crate::model::HostPath;
 use crate::model::care::{Manager, Unit};
 
 /// Where systemd keeps the names of users whose services run without a login.
 const LINGER: &str = "/var/lib/systemd/linger";
+
+/// How long a program may take to answer.
+const QUESTION: Duration = Duration::from_secs(10);
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,22 +51,26 @@ pub fn user() -> User {
     User { name: answer("id", &["-un"]).unwrap_or_else(|_| id.to_string()), id }
 }
 
-/// What a program prints, on its first lines; else the last line of its complaint.
+/// What a program prints; else why it failed, in the first line of what it said.
 pub fn answer(program: &str, words: &[&str]) -> Result<String, String> {
     let id = rustix::process::geteuid().as_raw();
-    let output = Command::new(program)
-        .args(words)
-        .env("XDG_RUNTIME_DIR", format!("/run/user/{id}"))
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{program} cannot be run: {error}"))?;
-    let line = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() {
-        return Ok(line(&output.stdout));
+    let words: Vec<String> = [program].iter().chain(words).map(|word| (*word).to_owned()).collect();
+    let environment = [("XDG_RUNTIME_DIR", format!("/run/user/{id}")), ("LC_ALL", "C".to_owned())];
+    let cannot = |error: std::io::Error| format!("{program} cannot be run: {error}");
+    let at = Dir::root("/").map_err(cannot)?;
+    let command = Run {
+        words: &words,
+        at: &at,
+        environment: &environment,
+        limit: QUESTION,
+        offspring: Offspring::Ends,
+    };
+    let ran = run(&command).map_err(cannot)?;
+    let said = ran.output.trim();
+    match ran.failure(0, QUESTION) {
+        None => Ok(said.to_owned()),
+        Some(why) => Err(said.lines().next().map_or_else(|| format!("{program}: {why}"), str::to_owned)),
     }
-    let said = line(&output.stderr);
-    Err(said.lines().next().map_or_else(|| format!("{program}: {}", output.status), str::to_owned))
 }
 
 /// What makes a root that this user may not make; to be typed by somebody who may.
