@@ -24,6 +24,7 @@ use crate::host::reach::Reach;
 use crate::host::ssh::{Settings, Shared};
 use crate::model::fleet::Deployment;
 use crate::model::{DeploymentName, PackName};
+use crate::source;
 
 /// Seconds that connections to hosts stay open for the next command.
 const LINGER: u32 = 60;
@@ -57,6 +58,9 @@ impl Context {
     /// Understands the options of every command.
     pub fn new(global: &Global) -> Result<Self, CliError> {
         let cache = cache(global.cache.as_deref())?;
+        if let Some(config) = &global.ssh_config {
+            source::ssh::use_config(config.into());
+        }
         Ok(Self {
             file: global.file.clone(),
             reach: Arc::new(Reach::new(reach(global, &cache))),

@@ -6,11 +6,10 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 6] = [
+const NOT_YET: [(&str, &str, &str); 5] = [
     ("a fleet file", "rollout", "order deployments by `depends_on`"),
     ("a fleet file", "status", "ask each controller by `packfleet status`"),
     ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
-    ("a source", "url over ssh", "use an https URL, or a path to a clone"),
     ("a deployment", "pause", "leave the deployment out by a selector"),
     ("a deployment", "window", "start packfleet from a timer"),
 ];

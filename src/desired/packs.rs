@@ -7,7 +7,6 @@ use camino::Utf8Path;
 use super::care::care;
 use super::cycle::{cycles, name_cycle};
 use super::location::{Remote, local_path, remote};
-use super::not_yet;
 use super::noun::within;
 use super::problem::quoted;
 use super::raw::{RawEdits, RawFile, RawHostKeys, RawOwned, RawPack, RawSource};
@@ -119,19 +118,15 @@ fn source(stanza: &At<RawSource>, directory: &Utf8Path, report: &mut Report) -> 
         return path.map(Source::Directory);
     }
     let text = stanza.url.get()?;
-    match report.within("url", |report| accept(&text.place, remote(text, directory), "not a URL", report))? {
-        Remote::Direct(url) => {
-            let signed_by = stanza.signed_by.get().map(|path| path.value.clone());
-            let protected = stanza.protected.items().iter().map(|name| name.value.0.clone()).collect();
-            Some(Source::Git { url: Url::new(url), signed_by, push_url, protected })
-        }
-        Remote::Ssh => {
-            if let Some(fault) = not_yet::refusal("a source", "url over ssh") {
-                report.add(&text.place, fault);
-            }
-            None
-        }
-    }
+    let remote =
+        report.within("url", |report| accept(&text.place, remote(text, directory), "not a URL", report))?;
+    let url = match remote {
+        Remote::Direct(url) => Url::new(url),
+        Remote::Ssh => Url::new(text.value.clone()),
+    };
+    let signed_by = stanza.signed_by.get().map(|path| path.value.clone());
+    let protected = stanza.protected.items().iter().map(|name| name.value.0.clone()).collect();
+    Some(Source::Git { url, signed_by, push_url, protected })
 }
 
 /// All packs that are right, and the policy of each for edits.

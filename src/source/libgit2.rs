@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 
 use git2::{ObjectType, Oid, Repository};
 
+use super::ssh::Ssh;
+
 /// Milliseconds to wait for a server to accept a connection.
 const CONNECT_TIMEOUT: i32 = 20_000;
 /// Milliseconds to wait for a server's next byte. libgit2 would wait for ever.
@@ -38,7 +40,12 @@ fn set() {
             git2::opts::set_verify_owner_validation(false),
         ]
     };
-    for result in results {
+    // SAFETY: adds to a list that is read when a remote connects, which none of this process does before
+    // `settle` has run; nothing else in the crate registers a transport. What is registered lives for ever.
+    let ssh = ["ssh", "ssh+git", "git+ssh"].map(|scheme| unsafe {
+        git2::transport::register(scheme, |remote| git2::transport::Transport::smart(remote, false, Ssh))
+    });
+    for result in results.into_iter().chain(ssh) {
         if let Err(error) = result {
             tracing::warn!(%error, "libgit2 refused a setting");
         }

@@ -20,6 +20,7 @@ pub mod publish;
 mod rules;
 pub mod signature;
 pub mod snapshot;
+pub mod ssh;
 
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;

@@ -167,7 +167,7 @@ fn scrub_text(url: &Url, text: &str) -> String {
     masked + rest
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

@@ -399,7 +399,6 @@ protected = ["-x", "a..b"]
 "##,
         &[
             r##"11:7 "-x": `sources.a.url`: "-x" begins with `-`: it would read as an option"##,
-            r##"13:7 "git@example.org:x.git": `url` over ssh of a source is not yet supported → use an https URL, or a path to a clone"##,
             r##"15:7 "ssh://-oProxyCommand=x/y": `sources.c.url`: the host or user of "ssh://-oProxyCommand=x/y" begins with `-`"##,
             r##"17:7 "ext::sh -c x": `sources.d.url`: "ext::sh -c x" would start a git remote helper"##,
             r##"19:7 "ftp://example.org/x": `sources.e.url`: git knows no scheme "ftp" → https://, file://, or a path"##,

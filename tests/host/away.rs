@@ -1,11 +1,8 @@
-//! Hosts that are away: behind an agent on a pipe, and behind sshd, which a test starts for itself.
-//!
-//! sshd runs as the far end of a `ProxyCommand`: no port, no daemon that could outlive the tests, keys of their own. It
-//! lets the user in who runs the tests.
+//! Hosts that are away: behind an agent on a pipe, and behind an sshd of the tests' own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,6 +17,7 @@ use packfleet::host::{Host, HostError};
 use packfleet::model::HostPath;
 use packfleet::model::ssh::{Destination, Privilege};
 
+use crate::sshd::Sshd;
 use crate::world::{InMemory, OnDisk, Place};
 
 /// The program under test, under the name of its digest, so that it need not hash itself at every start.
@@ -68,71 +66,18 @@ pub fn agent(root: HostPath) -> Box<dyn Host> {
     Box::new(RemoteHost::over(Arc::new(Session::new(Arc::new(Child), bound(root)))))
 }
 
-/// Keys and configuration of an sshd that lets this user in.
-pub struct Sshd {
-    pub directory: tempfile::TempDir,
+/// How an sshd is reached. Its first connection is shared with all others.
+fn settings(sshd: &Sshd) -> Settings {
+    Settings {
+        config: Some(sshd.at("ssh_config")),
+        shared: Some(Shared { directory: sshd.at("s"), seconds: 2 }),
+        agents: Agents::new(vec![program().path.clone()]),
+    }
 }
 
-impl Sshd {
-    /// `None`, and the reason, where it cannot run. `extra` goes into its configuration.
-    pub fn new(extra: &str) -> Result<Self, String> {
-        let sshd = Path::new("/usr/sbin/sshd");
-        if !sshd.exists() {
-            return Err("there is no /usr/sbin/sshd".to_owned());
-        }
-        let user = Command::new("id").arg("-un").output().map_err(|error| error.to_string())?;
-        let user = String::from_utf8_lossy(&user.stdout).trim().to_owned();
-        let privileges = Path::new("/run/sshd");
-        if user == "root" && !privileges.exists() && fs::create_dir(privileges).is_err() {
-            return Err("there is no /run/sshd".to_owned());
-        }
-        let directory = tempfile::Builder::new().prefix("pf").tempdir().map_err(|error| error.to_string())?;
-        let at = |name: &str| directory.path().join(name);
-        for key in ["host", "key"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(at(key))
-                .status();
-            if !made.is_ok_and(|status| status.success()) {
-                return Err("there is no ssh-keygen".to_owned());
-            }
-        }
-        fs::copy(at("key.pub"), at("authorized_keys")).expect("a copy");
-        let host = fs::read_to_string(at("host.pub")).expect("a key");
-        fs::write(at("known_hosts"), format!("place {host}")).expect("a file");
-        let here = directory.path().display();
-        let server = format!(
-            "HostKey {here}/host\nAuthorizedKeysFile {here}/authorized_keys\nUsePAM no\nStrictModes no\n\
-             PidFile none\nPermitRootLogin yes\nPasswordAuthentication no\nSetEnv XDG_CACHE_HOME={here}/cache\n{extra}\n"
-        );
-        fs::write(at("sshd_config"), server).expect("a file");
-        let client = format!(
-            "Host place\n  HostKeyAlias place\n  User {user}\n  IdentityFile {here}/key\n  IdentitiesOnly yes\n  \
-             UserKnownHostsFile {here}/known_hosts\n  StrictHostKeyChecking yes\n  \
-             ProxyCommand {} -i -f {here}/sshd_config -E {here}/log\n",
-            sshd.display()
-        );
-        fs::write(at("ssh_config"), client).expect("a file");
-        Ok(Self { directory })
-    }
-
-    pub fn at(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// How it is reached. Its first connection is shared with all others.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            config: Some(self.at("ssh_config")),
-            shared: Some(Shared { directory: self.at("s"), seconds: 2 }),
-            agents: Agents::new(vec![program().path.clone()]),
-        }
-    }
-
-    pub fn dial(&self) -> Arc<dyn Dial> {
-        let to = Destination::parse("place").expect("a destination");
-        Arc::new(Ssh::new(to, Privilege::Login, Arc::new(self.settings()), Duration::from_secs(60)))
-    }
+fn dial(sshd: &Sshd) -> Arc<dyn Dial> {
+    let to = Destination::parse("place").expect("a destination");
+    Arc::new(Ssh::new(to, Privilege::Login, Arc::new(settings(sshd)), Duration::from_secs(60)))
 }
 
 /// One sshd and one way there for all tests of this process.
@@ -140,7 +85,7 @@ fn shared() -> Option<&'static Arc<dyn Dial>> {
     static SSHD: OnceLock<Option<(Sshd, Arc<dyn Dial>)>> = OnceLock::new();
     let made = SSHD.get_or_init(|| match Sshd::new("") {
         Ok(sshd) => {
-            let dial = sshd.dial();
+            let dial = dial(&sshd);
             Some((sshd, dial))
         }
         Err(why) => {
@@ -181,7 +126,7 @@ fn an_agent_is_sent_once_and_found_again() {
     };
     let root = HostPath::new(sshd.at("root").to_str().expect("UTF-8")).expect("a root");
     for round in 0..2 {
-        let session = Arc::new(Session::new(sshd.dial(), bound(root.clone())));
+        let session = Arc::new(Session::new(dial(&sshd), bound(root.clone())));
         let host = RemoteHost::over(Arc::clone(&session));
         assert!(host.history().expect("an answer").is_empty(), "{round}");
         assert_eq!(session.spent().channels, 1, "{round}");

@@ -4,5 +4,6 @@ mod away;
 mod contract;
 mod glance;
 mod lacking;
+mod sshd;
 mod stream;
 mod world;

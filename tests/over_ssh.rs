@@ -1,0 +1,170 @@
+//! The command line against hosts and repositories over ssh.
+
+#[path = "host/sshd.rs"]
+mod sshd;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sshd::Sshd;
+
+/// A fleet in a directory of its own, with a repository and a host behind one sshd.
+struct World {
+    sshd: Sshd,
+}
+
+impl World {
+    /// `None` where there is no sshd, which is said.
+    fn new() -> Option<Self> {
+        match Sshd::new("") {
+            Ok(sshd) => Some(Self { sshd }),
+            Err(why) => {
+                eprintln!("SKIPPED: {why}");
+                None
+            }
+        }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.sshd.at(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=ada", "-c", "user.email=ada@example.org", "-C"]).arg(self.at("packs"));
+        let output = command.args(arguments).output().expect("git");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    /// A pack with one tagged version.
+    fn pack(&self) {
+        fs::create_dir_all(self.at("packs/bot")).expect("a directory");
+        fs::write(self.at("packs/bot/prompt.md"), "Be brief.\nBe kind.\nSign.\n").expect("a file");
+        self.git(&["init", "-q", "-b", "main"]);
+        self.git(&["add", "."]);
+        self.git(&["commit", "-qm", "the bot"]);
+        self.git(&["tag", "v1.0.0"]);
+        fs::create_dir_all(self.at("home")).expect("a directory");
+        let who = "[user]\nname = ada\nemail = ada@example.org\n";
+        fs::write(self.at("home/.gitconfig"), who).expect("a config");
+    }
+
+    fn fleet(&self, deployments: &str) {
+        let text = format!(
+            "[fleet]\nname = \"first\"\nversion_file = \"VERSION\"\n[sources.team]\nurl = \"ssh://place{}\"\n\
+             [packs.bot]\nsource = \"team\"\ndir = \"bot\"\ntarget = \"bot\"\n{deployments}",
+            self.at("packs")
+        );
+        fs::create_dir_all(self.at("fleet")).expect("a directory");
+        fs::write(self.at("fleet/fleet.toml"), text).expect("a file");
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_packfleet"));
+        command.current_dir(self.at("fleet")).args(["--ssh-config", &self.at("ssh_config")]);
+        command.args(["--cache", &self.at("c")]).args(arguments);
+        command.env_remove("XDG_RUNTIME_DIR").env("NO_COLOR", "1").env("HOME", self.at("home"));
+        command.output().expect("packfleet")
+    }
+
+    /// Runs, expects an exit code, and gives what was printed.
+    fn code(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        text
+    }
+
+    /// Ends the shared connections, which would outlive the test by a minute.
+    fn hang_up(&self) {
+        let Ok(sockets) = fs::read_dir(self.at("c/ssh")) else { return };
+        for socket in sockets.flatten() {
+            let path = format!("ControlPath={}", socket.path().display());
+            let _ended = Command::new("ssh").args(["-o", &path, "-O", "exit", "place"]).output();
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.hang_up();
+    }
+}
+
+fn deployment(name: &str, host: &str, root: &str, more: &str) -> String {
+    format!(
+        "[deployments.{name}]\nhost = \"{host}\"\nroot = \"{root}\"\npacks.bot = {{ version = \"1\" }}\n{more}\n"
+    )
+}
+
+#[test]
+fn a_host_and_a_repository_over_ssh_go_through_a_life() {
+    let Some(world) = World::new() else { return };
+    world.pack();
+    world.fleet(&deployment("away", "place", &world.at("live"), ""));
+    let prompt = world.at("live/bot/prompt.md");
+    assert!(world.code(0, &["apply", "--yes"]).contains("applied"));
+    assert!(world.code(0, &["apply", "--yes"]).contains("in sync"));
+    fs::write(&prompt, "Be brief and quick.\nBe kind.\nSign.\n").expect("an edit");
+    assert!(world.code(0, &["diff", "away"]).contains("+Be brief and quick."));
+    fs::write(world.at("packs/bot/prompt.md"), "Be brief.\nBe kind.\nSign as bot.\n").expect("a file");
+    world.git(&["commit", "-qam", "sign"]);
+    world.git(&["tag", "v1.1.0"]);
+    assert!(world.code(0, &["apply", "--yes"]).contains("1.0.0 → 1.1.0"));
+    assert_eq!(fs::read_to_string(&prompt).expect("a file"), "Be brief and quick.\nBe kind.\nSign as bot.\n");
+    assert!(world.code(0, &["status"]).contains("edited"));
+    assert!(world.code(0, &["history", "away"]).contains("1.1.0"));
+    assert!(world.code(0, &["record", "away"]).contains("bot/prompt.md"));
+    assert!(world.code(0, &["why", "away"]).contains("away"));
+    assert!(world.code(0, &["rollback", "away", "--yes"]).contains("rolled back"));
+    assert_eq!(fs::read_to_string(&prompt).expect("a file"), "Be brief and quick.\nBe kind.\nSign.\n");
+    world.code(0, &["edits", "list"]);
+    world.code(0, &["retry", "away"]);
+    assert!(world.code(0, &["apply", "--yes"]).contains("1.0.0 → 1.1.0"));
+    // A commit made of the edit goes the same way back.
+    let pushed = world.run(&["export", "away", "bot", "--push", "--branch", "from-away"]);
+    let text = String::from_utf8_lossy(&[pushed.stdout, pushed.stderr].concat()).into_owned();
+    assert_eq!(pushed.status.code(), Some(0), "{text}");
+    let there = world.git(&["show", "from-away:bot/prompt.md"]);
+    assert!(there.starts_with("Be brief and quick."), "{there}: {text}");
+}
+
+#[test]
+fn a_host_that_does_not_answer_stops_nobody_but_its_dependents() {
+    let Some(world) = World::new() else { return };
+    world.pack();
+    let config = fs::read_to_string(world.at("ssh_config")).expect("a config");
+    fs::write(world.at("ssh_config"), format!("Host gone\n  ProxyCommand false\n{config}"))
+        .expect("a config");
+    world.fleet(
+        &[
+            deployment("a", "gone", "/x", ""),
+            deployment("b", "local", &world.at("b"), "depends_on = [\"a\"]"),
+            deployment("c", "local", &world.at("c-root"), "depends_on = [\"b\"]"),
+            deployment("d", "place", &world.at("d"), ""),
+        ]
+        .concat(),
+    );
+    let text = world.code(5, &["apply", "--yes"]);
+    assert!(text.contains("gone cannot be reached"), "{text}");
+    assert!(text.contains("for a: it cannot be reached"), "{text}");
+    assert!(text.contains("for b: it waits for a: it cannot be reached"), "{text}");
+    assert!(Path::new(&world.at("d/bot/prompt.md")).exists(), "{text}");
+    assert!(!Path::new(&world.at("b/bot/prompt.md")).exists(), "{text}");
+    world.code(1, &["apply", "--yes", "--strict-offline"]);
+    assert!(world.code(5, &["status"]).contains("offline"));
+    assert!(world.code(5, &["history", "a"]).contains("cannot be reached"));
+}
+
+#[test]
+fn an_unknown_host_key_is_refused_and_said() {
+    let Some(world) = World::new() else { return };
+    world.pack();
+    fs::write(world.at("known_hosts"), "").expect("a file");
+    world.fleet(&deployment("away", "place", &world.at("live"), ""));
+    let text = world.code(5, &["plan"]) + &world.code(5, &["history", "away"]);
+    assert!(text.contains("Host key verification failed"), "{text}");
+}
