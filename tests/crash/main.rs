@@ -1,6 +1,7 @@
 //! A root on this machine against whatever can go wrong: kills, failing calls, power cuts, odd disks.
 
 mod disk;
+mod hostile;
 mod kill;
 mod order;
 mod power;

@@ -23,6 +23,12 @@ fn loose(mut state: State) -> State {
     state
 }
 
+fn directories(state: &State) -> Vec<String> {
+    let is_directory = |mode: u32| mode & 0o170_000 == 0o040_000;
+    let all = state.tree.iter().filter(|(_, (mode, ..))| is_directory(*mode));
+    all.map(|(name, _)| name.clone()).collect()
+}
+
 /// Runs `what` from this beginning and cuts the power everywhere. Gives how many states were looked at, and
 /// how many of them ended old and new.
 fn cut_everywhere(stand: &Stand, beginning: &Path, what: &str) -> (usize, usize, usize) {
@@ -48,17 +54,27 @@ fn cut_everywhere(stand: &Stand, beginning: &Path, what: &str) -> (usize, usize,
                 let case =
                     format!("{what} of {}, power cut at line {at}, state {nth}: {line}", stand.story.name);
                 write_out(&disk, &stand.root);
+                let seen = observe(&host, &Files::new());
+                let version = &stand.new.tree[VERSION].3;
+                if seen.version_file.as_ref() == Some(version) {
+                    let record = seen.digest.map(|digest| format!("{digest:?}"));
+                    assert_eq!(record, new.record, "{case}: VERSION is newer than the record");
+                }
                 if end {
-                    let seen = observe(&host, &Files::new());
                     assert_eq!(seen.interrupted, None, "{case}: done is durable");
                 }
                 let recovered = host.recover(&look(&Files::new()), &Resume::default());
                 recovered.unwrap_or_else(|error| panic!("{case}: {error:?}\n{:#?}", disk.keys()));
                 let again = host.recover(&look(&Files::new()), &Resume::default()).unwrap();
                 assert_eq!(again, Recovery::Nothing, "{case}");
-                let mut state = loose(State::of(&stand.root, &host));
+                let whole = State::of(&stand.root, &host);
+                let directories = directories(&whole);
+                let mut state = loose(whole);
                 let is_old = state.record == old.record;
                 let expected = if is_old { &old } else { &new };
+                if !is_old {
+                    assert_eq!(directories, self::directories(&stand.new), "{case}");
+                }
                 if is_old {
                     state.objects.clone_from(&expected.objects);
                 }

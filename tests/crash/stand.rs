@@ -20,7 +20,7 @@ use packfleet::model::{Content, Entry, HostPath, Kind};
 
 use crate::world::*;
 
-const DRIVER: &str = "PACKFLEET_TEST_DRIVER";
+pub const DRIVER: &str = "PACKFLEET_TEST_DRIVER";
 /// Every call that changes something, and those that open and sync.
 pub const CALLS: &str = "renameat2,renameat,rename,linkat,unlinkat,mkdir,mkdirat,symlinkat,openat2,write,fsync,\
                      fdatasync,syncfs,ftruncate,fchmod,fchown,fchownat,fsetxattr,fremovexattr";
