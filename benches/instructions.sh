@@ -5,7 +5,8 @@
 #
 # Counted by callgrind (Debian package valgrind); says so and does nothing where that is not installed. Calls that
 # callgrind does not know fail under it, so that packfleet goes the longer ways that it has for old kernels: compare
-# counts with counts. Works in a temporary directory that it removes. $PACKFLEET may name the binary.
+# counts with counts. Works in a temporary directory that it removes. $PACKFLEET and $LIMIT may name
+# binaries instead of those that it would build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
@@ -14,12 +15,15 @@ if ! command -v valgrind >/dev/null; then
     echo "instructions.sh: valgrind is not installed (Debian package valgrind): nothing is counted"
     exit 0
 fi
-built=$(cargo build --quiet --locked --release --bin packfleet --bench limit --message-format=json)
-executable() {
-    sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p" <<<"$built" | tail -n 1
-}
-packfleet=${PACKFLEET:-$(executable packfleet)}
-limit=$(executable limit)
+packfleet=${PACKFLEET:-} limit=${LIMIT:-}
+if [[ -z $packfleet || -z $limit ]]; then
+    built=$(cargo build --quiet --locked --release --bin packfleet --bench limit --message-format=json)
+    executable() {
+        sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p" <<<"$built" | tail -n 1
+    }
+    packfleet=${packfleet:-$(executable packfleet)}
+    limit=${limit:-$(executable limit)}
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/packfleet-instructions.XXXXXX")
 trap 'rm -rf "$work"' EXIT
