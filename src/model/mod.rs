@@ -18,6 +18,7 @@ pub mod packed;
 pub mod path;
 pub mod plan;
 pub mod record;
+pub mod rest;
 pub mod settled;
 pub mod shape;
 pub mod ssh;

@@ -25,8 +25,8 @@ use super::{Content, Entry, Kind, PackName, TreePath};
 
 /// Magic, format, sum of the head.
 const SUMMED: usize = 44;
-/// That, four lengths, sum of the body.
-const PREFIX: usize = SUMMED + 4 * 8 + 32;
+/// That, four lengths, sum of the body: what tells how long the head is.
+pub const PREFIX: usize = SUMMED + 4 * 8 + 32;
 /// Directory (place, length), first row, first name.
 const RUN: usize = 32;
 /// Name (place, length), what, owner, commit, content.
@@ -97,7 +97,15 @@ impl<'a> Line<'a> {
 
     /// How its path compares with another.
     pub fn cmp_path(&self, path: &str) -> Ordering {
-        joined(self.directory, self.name).cmp(path.bytes())
+        let (above, name, path) = (self.directory.as_bytes(), self.name.as_bytes(), path.as_bytes());
+        if above.is_empty() {
+            return name.cmp(path);
+        }
+        let shared = above.len().min(path.len());
+        above[..shared].cmp(&path[..shared]).then_with(|| match path[shared..].split_first() {
+            None => Ordering::Greater,
+            Some((next, rest)) => b'/'.cmp(next).then_with(|| name.cmp(rest)),
+        })
     }
 
     /// Its path, written over what is in `text`.
@@ -113,7 +121,7 @@ impl<'a> Line<'a> {
 }
 
 /// The directory (`""` is the root) and the name of a path.
-fn split(path: &str) -> (&str, &str) {
+pub(super) fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
@@ -154,6 +162,23 @@ fn letter(kind: Kind) -> u8 {
 
 fn kind(letter: u8) -> Option<Kind> {
     [None, Some(Kind::File), Some(Kind::Exec), Some(Kind::Link)][usize::from(letter & 3)]
+}
+
+/// How many bytes of a record, of which these are the first [`PREFIX`], make up its head. `None`: these
+/// are no such bytes.
+pub fn head_length(bytes: &[u8]) -> Option<usize> {
+    let is_ours = bytes.starts_with(MAGIC) && number::<4>(bytes, MAGIC.len()) == u64::from(FORMAT);
+    PREFIX.checked_add(place::<8>(bytes, SUMMED)).filter(|_| is_ours && bytes.len() >= PREFIX)
+}
+
+/// What a record says beside its entries, from its head alone.
+pub fn about(head: &[u8]) -> Result<Record, RecordError> {
+    let length = head_length(head).ok_or(RecordError::Damaged("wrong magic"))?;
+    let head = head.get(..length).ok_or(RecordError::Damaged("too short"))?;
+    if sum(&head[SUMMED..]) != head[SUMMED - 32..SUMMED] {
+        return Err(RecordError::Damaged("checksum"));
+    }
+    postcard::from_bytes(&head[PREFIX..]).map(|head: Head| head.about).map_err(RecordError::Decode)
 }
 
 impl<'a> Packed<'a> {
@@ -225,6 +250,17 @@ impl<'a> Packed<'a> {
             }
         }
         next == self.len()
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether the bytes of each entry are found in a commit.
+    pub fn is_in_commits(&self) -> bool {
+        let row = |row: &[u8]| place::<4>(row, 8) != 0;
+        self.bytes[self.rows.clone()].chunks_exact(ROW).all(row)
     }
 
     /// The record without its entries.
@@ -427,7 +463,8 @@ impl<'l> Writing<'l> {
                 row[8..12].copy_from_slice(&now.saturating_add(2).to_le_bytes());
             }
         }
-        let about = Record {
+        let source = about;
+        let mut about = Record {
             fleet: about.fleet.clone(),
             deployment: about.deployment.clone(),
             root: about.root.clone(),
@@ -437,7 +474,10 @@ impl<'l> Writing<'l> {
             directories: about.directories.clone(),
             decisions: about.decisions.clone(),
             rejected: about.rejected.clone(),
+            rest: None,
         };
+        let rest = source.rest.iter().flat_map(|rest| rest.directories());
+        about.directories.extend(rest.cloned());
         let head = Head { about, owners, commits, odd: self.odd };
         let head = postcard::to_stdvec(&head).expect("plain values serialise into memory");
         let body = [&self.runs, &self.rows, &self.names];
@@ -500,7 +540,7 @@ impl<'l, T: Ord + Clone> Table<'l, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::pack::{InstallMap, Modes, Pin};
@@ -509,7 +549,7 @@ mod tests {
     use super::*;
     use crate::model::fleet::{Changed, Deleted, Edits};
 
-    fn commit(number: u8) -> CommitId {
+    pub fn commit(number: u8) -> CommitId {
         CommitId::new(&format!("{number:02x}").repeat(20)).unwrap()
     }
 
@@ -542,12 +582,12 @@ mod tests {
         prop::option::of((kinds, 0..3u8).prop_map(|(kind, bytes)| Entry::of(kind, &[bytes])))
     }
 
-    fn path() -> impl Strategy<Value = TreePath> {
+    pub fn path() -> impl Strategy<Value = TreePath> {
         "[ab.ä-]{1,2}x(/[ab.-]{1,2}x){0,2}".prop_map(|text| TreePath::new(&text).unwrap())
     }
 
     prop_compose! {
-        pub(super) fn records()(
+        pub fn records()(
             entries in prop::collection::btree_map(
                 path(),
                 (0..3u8, entry(), entry(), prop::option::of(0..3u8)),
@@ -597,6 +637,7 @@ mod tests {
                     record.entries.keys().filter(|path| path.is_below(at)).map(ToString::to_string).collect();
                 prop_assert_eq!(below, expected);
             }
+            prop_assert_eq!(about(&bytes).unwrap(), packed.about().clone());
             prop_assert_eq!(encode(packed.about(), packed.lines()), bytes);
         }
 

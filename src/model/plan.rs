@@ -340,6 +340,7 @@ impl Plan {
         let mut kept: BTreeSet<Content> = self.next.kept_contents().collect();
         let put: BTreeSet<(&TreePath, Entry)> =
             self.actions.iter().filter_map(|action| Some((&action.path, action.after?))).collect();
+        // What is left in a rest is as its base is.
         for (path, recorded) in &self.next.entries {
             let (Some(base), Some(written)) = (recorded.base, recorded.written) else { continue };
             if written.content != base.content && (put.contains(&(path, written)) || held(written.content)?) {
@@ -354,6 +355,10 @@ impl Record {
     /// Contents that the host's object store must hold while this record stands: bases whose bytes no
     /// commit has, and files that decisions put.
     pub fn kept_contents(&self) -> impl Iterator<Item = Content> + '_ {
+        // Where all bytes are found in commits, as they mostly are, there is no need to go through the rest.
+        let rest = self.rest.iter().filter(|rest| !rest.packed().is_in_commits());
+        let rest = rest.flat_map(|rest| rest.lines(self)).filter(|line| line.commit.is_none());
+        let rest = rest.filter_map(|line| line.base.map(|base| base.content));
         let bases = self
             .entries
             .values()
@@ -363,12 +368,12 @@ impl Record {
             super::record::Take::File(content) => Some(content),
             _ => None,
         });
-        bases.chain(files)
+        bases.chain(rest).chain(files)
     }
 
     /// Commits in which bases are found: what a mirror must keep reachable for this host.
     pub fn commits(&self) -> BTreeSet<CommitId> {
         let pins = self.packs.values().filter_map(|pack| pack.pin.commit.clone());
-        pins.chain(self.entries.values().filter_map(|recorded| recorded.commit.clone())).collect()
+        pins.chain(self.lines().filter_map(|line| line.commit.cloned())).collect()
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fleet::Edits;
 use super::pack::{CommitId, HostKeys, InstallMap, Modes, Pin};
 use super::packed::{self, Line, Packed};
+use super::rest::Rest;
 use super::{
     Content, DeploymentName, DesiredDigest, Entry, FleetName, HostPath, OverlayName, PackName, RecordDigest,
     SourceName, TreePath,
@@ -36,7 +37,7 @@ pub struct Record {
     pub generation: u64,
     /// What is installed, by pack.
     pub packs: BTreeMap<PackName, RecordedPack>,
-    /// Every path that packfleet manages, in root coordinates.
+    /// Every path that packfleet manages, in root coordinates; where there is a `rest`, those that are at stake.
     pub entries: BTreeMap<TreePath, Recorded>,
     /// Directories that packfleet made: removed once empty, others never.
     pub directories: BTreeSet<TreePath>,
@@ -44,6 +45,9 @@ pub struct Record {
     pub decisions: BTreeMap<TreePath, Decision>,
     /// What must not come back by itself.
     pub rejected: BTreeMap<PackName, Rejection>,
+    /// Entries and directories that nothing happens to, where a pass was spared reading them.
+    #[serde(skip)]
+    pub rest: Option<Rest>,
 }
 
 /// One pack's part of a record: also all that its removal needs.
@@ -157,12 +161,24 @@ impl Record {
             directories: BTreeSet::new(),
             decisions: BTreeMap::new(),
             rejected: BTreeMap::new(),
+            rest: None,
         }
+    }
+
+    /// All entries, those of the rest among them, in byte order of their paths.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut own = self.entries.iter().peekable();
+        let mut rest = self.rest.iter().flat_map(|rest| rest.lines(self)).peekable();
+        std::iter::from_fn(move || match (own.peek(), rest.peek()) {
+            (Some((path, _)), Some(line)) if line.cmp_path(path.as_str()).is_lt() => rest.next(),
+            (None, _) => rest.next(),
+            (Some(_), _) => own.next().map(|(path, recorded)| Line::of(path, recorded)),
+        })
     }
 
     /// The bytes of the record; equal records have equal ones. See [`packed`](super::packed).
     pub fn encode(&self) -> Vec<u8> {
-        packed::encode(self, self.entries.iter().map(|(path, recorded)| Line::of(path, recorded)))
+        packed::encode(self, self.lines())
     }
 
     /// The inverse of [`Record::encode`]; never panics on damaged input. Another format than this and the one

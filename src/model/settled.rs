@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::desired::DesiredEntry;
 use super::pack::CommitId;
+use super::packed::split;
 use super::record::{Record, RecordedPack};
 use super::{Entry, PackName, PartDigest, TreePath};
 
@@ -25,7 +26,7 @@ pub struct Part {
 pub fn part_digest(entries: &BTreeMap<TreePath, DesiredEntry>) -> PartDigest {
     let mut hasher = Hasher::new();
     for (path, desired) in entries {
-        hasher.add(path, desired.entry, desired.host_owned, desired.commit.as_ref());
+        hasher.add(split(path.as_str()), desired.entry, desired.host_owned, desired.commit.as_ref());
     }
     hasher.finish()
 }
@@ -37,13 +38,14 @@ pub fn parts(record: &Record) -> Option<BTreeMap<PackName, Part>> {
     }
     let mut hashers: BTreeMap<&PackName, Hasher> =
         record.packs.keys().map(|name| (name, Hasher::new())).collect();
-    for (path, recorded) in &record.entries {
-        let host_owned = recorded.base.is_none();
-        let entry = recorded.base.or(recorded.written)?;
-        if !host_owned && recorded.base != recorded.written {
+    for line in record.lines() {
+        let host_owned = line.base.is_none();
+        let entry = line.base.or(line.written)?;
+        if !host_owned && line.base != line.written {
             return None;
         }
-        hashers.get_mut(&recorded.owner)?.add(path, entry, host_owned, recorded.commit.as_ref());
+        let place = (line.directory, line.name);
+        hashers.get_mut(line.owner)?.add(place, entry, host_owned, line.commit);
     }
     let part = |(name, recorded): (&PackName, &RecordedPack)| {
         let digest = hashers.remove(name)?.finish();
@@ -63,13 +65,21 @@ impl Hasher {
         Self { hasher: blake3::Hasher::new_derive_key("packfleet part v1"), buffer: Vec::new() }
     }
 
-    fn add(&mut self, path: &TreePath, entry: Entry, host_owned: bool, commit: Option<&CommitId>) {
+    fn add(
+        &mut self,
+        (directory, name): (&str, &str),
+        entry: Entry,
+        host_owned: bool,
+        commit: Option<&CommitId>,
+    ) {
         let commit = commit.map_or("", CommitId::as_str);
         self.buffer.extend_from_slice(&[entry.kind.letter(), u8::from(host_owned)]);
         self.buffer.extend_from_slice(entry.content.as_bytes());
-        for text in [commit, path.as_str()] {
-            self.buffer.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            self.buffer.extend_from_slice(text.as_bytes());
+        let slash = if directory.is_empty() { "" } else { "/" };
+        for text in [[commit, "", ""], [directory, slash, name]] {
+            let length: usize = text.iter().map(|part| part.len()).sum();
+            self.buffer.extend_from_slice(&(length as u64).to_le_bytes());
+            text.iter().for_each(|part| self.buffer.extend_from_slice(part.as_bytes()));
         }
         // Small pieces are slow to hash.
         if self.buffer.len() >= 64 << 10 {
