@@ -16,6 +16,7 @@ use crate::model::fleet::{HostAddress, Mode};
 use crate::plan::order;
 
 use super::glance;
+use super::narrow;
 use super::orphans;
 use super::pass;
 use super::report::{Failure, Outcome, Report, Wait};
@@ -100,6 +101,7 @@ fn one_survey(
     };
     events.event(Event::Looking(name.clone()));
     let report = glance::in_sync(workspace, resolutions, deployment, options)
+        .or_else(|| narrow::survey(workspace, resolutions, deployment, options))
         .unwrap_or_else(|| pass::survey(workspace, resolutions, deployment, options));
     events.event(Event::Looked(name));
     report

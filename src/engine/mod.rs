@@ -35,6 +35,7 @@ mod host_keys;
 pub mod inspect;
 pub mod lock;
 pub mod mask;
+mod narrow;
 pub mod orphans;
 pub mod outdated;
 pub mod overlay;

@@ -65,13 +65,15 @@ struct Answer {
 
 /// Where a wish leads, and what is laid over it.
 #[derive(Debug)]
-struct Located {
-    pack: Pack,
+pub(super) struct Located {
+    pub(super) pack: Pack,
     /// `None` for a plain directory.
-    found: Option<Found>,
-    overlays: Vec<Overlay>,
-    question: Option<[u8; 32]>,
-    sketch: Option<Sketch>,
+    pub(super) found: Option<Found>,
+    pub(super) overlays: Vec<Overlay>,
+    /// The digest of all that its rendering is made from, where that can be told.
+    pub(super) question: Option<[u8; 32]>,
+    /// What its rendering comes to, if that is known.
+    pub(super) sketch: Option<Sketch>,
 }
 
 /// All wishes of a fleet, resolved.
@@ -151,9 +153,12 @@ impl Resolutions {
     pub fn parts(&self, workspace: &Workspace, deployment: &Deployment) -> Option<BTreeMap<PackName, Part>> {
         let part = |(name, assignment): (&PackName, &Assignment)| {
             let pack = workspace.fleet.packs.get(name)?;
-            let located = self.0.get(&wish(name, assignment))?.located.as_ref().ok()?;
+            let answer = self.0.get(&wish(name, assignment))?;
+            let located = answer.located.as_ref().ok()?;
             let (pin, desired, digest) = match (&located.found, &located.sketch) {
                 (Some(found), Some(sketch)) => (found.pin(sketch.tree).ok()?, sketch.desired, sketch.part),
+                // A commit that was never rendered is not what is recorded, unless the cache was lost.
+                _ if located.question.is_some() && answer.rendered.get().is_none() => return None,
                 _ => {
                     let resolved = self.rendered(workspace, name, assignment)?.as_ref().ok()?;
                     // What is worth knowing of overlays is told on every pass.
@@ -166,6 +171,11 @@ impl Resolutions {
             Some((name.clone(), Part { recorded: recorded(pack, assignment, &pin, desired), digest }))
         };
         deployment.packs.iter().map(part).collect()
+    }
+
+    /// Where a wish leads, if it leads anywhere.
+    pub(super) fn located(&self, name: &PackName, assignment: &Assignment) -> Option<&Located> {
+        self.0.get(&wish(name, assignment))?.located.as_ref().ok()
     }
 
     fn rendered(
@@ -269,7 +279,10 @@ fn render_one(workspace: &Workspace, located: &Located) -> Result<Resolved, Hold
     };
     if let Some(question) = question.as_ref().filter(|_| resolved.notes.is_empty()) {
         let Resolved { desired, part, changelog, .. } = resolved;
-        workspace.sketches.keep(question, &Sketch { tree: resolved.pin.tree, desired, part, changelog });
+        let files = state.entries.len() as u64;
+        let bytes = state.entries.iter().map(|entry| entry.size).sum();
+        let tree = resolved.pin.tree;
+        workspace.sketches.keep(question, &Sketch { tree, desired, part, changelog, files, bytes });
     }
     Ok(resolved)
 }

@@ -14,7 +14,7 @@ use crate::model::{Content, DesiredDigest, PartDigest, TreeDigest};
 use crate::source::PackSource;
 
 /// Counted up whenever a rendering comes to something else than before.
-const RENDERING: u32 = 1;
+const RENDERING: u32 = 2;
 
 /// The digests of a rendering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub(super) struct Sketch {
     pub part: PartDigest,
     /// The pack's own CHANGELOG.
     pub changelog: Option<Content>,
+    /// Files and links of the pack's tree.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The digest of all that a rendering is made from; `None` if the source cannot name the tree without

@@ -9,8 +9,9 @@
 //! If the record that stands with it is settled, and the cache holds all of its paths, it says so: then a
 //! look at each inode tells that nothing has changed, without the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::ops::Bound;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use super::beneath::{Dir, Stat, stat_file};
 use super::state::{self, name};
 use super::table::{Known, NewRow, Rows, Table, Whose};
 use crate::model::record::Record;
+use crate::model::rest::Rest;
 use crate::model::settled::{Part, parts};
 use crate::model::{Content, DeploymentName, FleetName, HostPath, PackName, RecordDigest, TreePath};
 
@@ -148,6 +150,30 @@ impl<'a> NewCache<'a> {
             }
             _ => Noted::No,
         }
+    }
+
+    /// Takes over what another cache knows of all paths but those that are named, if these are as many.
+    pub fn carry_rest(&mut self, old: &'a StatCache, rest: &Rest) -> Noted {
+        let mut taken = 0;
+        for number in 0..old.table.directories() {
+            let Some((directory, rows)) = old.table.directory(number) else { return Noted::No };
+            let first = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+            let named = rest.named().range::<str, _>((Bound::Included(first.as_str()), Bound::Unbounded));
+            let named = named.map_while(|path| path.as_str().strip_prefix(&first));
+            let named: BTreeSet<&str> = named.filter(|name| !name.contains('/')).collect();
+            let mut new = Vec::with_capacity(rows.len() + named.len());
+            for row in (0..rows.len()).filter_map(|at| rows.get(at)) {
+                let Some(content) = old.table.content(&row) else { return Noted::No };
+                if !named.contains(row.name) {
+                    new.push(NewRow { name: row.name, known: row.known, content, whose: row.whose });
+                }
+            }
+            taken += new.len();
+            if !new.is_empty() {
+                self.rows.insert(directory, new);
+            }
+        }
+        if taken == rest.len() { Noted::Yes } else { Noted::No }
     }
 
     fn push(&mut self, path: &'a TreePath, known: Known, content: Content, whose: Whose) {

@@ -20,11 +20,11 @@ use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, Health,
-    HistoryLine, Host, HostError, Interrupted, Look, Observation, Recovery, Resume, SavedEdit, Trust,
-    Unchanged, check, features, glance, listing, transaction,
+    HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Observation, Recovery, Resume,
+    SavedEdit, Trust, Unchanged, check, features, glance, listing, narrow, transaction,
 };
 use crate::model::record::Record;
-use crate::model::{Content, HostPath, TreePath};
+use crate::model::{Content, DeploymentName, FleetName, HostPath, TreePath};
 
 /// The most that is read of a VERSION file.
 const VERSION_LIMIT: u64 = 1 << 20;
@@ -150,6 +150,18 @@ impl Host for LocalHost {
 
     fn prepare(&self, preparation: &Preparation) -> Result<Vec<Step>, HostError> {
         Ok(prepare::prepare(&self.root, preparation))
+    }
+
+    fn about(&self, fleet: &FleetName, deployment: &DeploymentName) -> Result<Option<Record>, HostError> {
+        let Some(state) = self.state()? else { return Ok(None) };
+        state::read_about(&state, Owner { fleet, deployment, root: &self.root })
+    }
+
+    fn narrow(&self, asked: &Narrow) -> Result<Option<Narrowed>, HostError> {
+        match Ground::open(&self.root)? {
+            Some(ground) => narrow::narrow(&ground, asked),
+            None => Ok(None),
+        }
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {

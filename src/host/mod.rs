@@ -12,7 +12,7 @@
 //!
 //! On disk, from the kernel up: `beneath` (all access; `steps`, `mounts`, `swap` and `layers` where the kernel or the
 //! file system lacks something, `features` tells what), `sight` (what lies at one name), `state` (the state
-//! directory), `live` (the tree); `scan`, `listing` and `cache` look; `stage`, `switch`, `finish`, `undo` and
+//! directory), `live` (the tree); `scan`, `narrow`, `listing` and `cache` look; `stage`, `switch`, `finish`, `undo` and
 //! `recover` are the parts that `transaction` puts in order; `journal`, `edits`, `generations`, `lines` and
 //! `salvage` keep what must not be lost; `attributes` and `acl` carry owners and modes over.
 
@@ -45,6 +45,7 @@ mod local;
 mod lock;
 mod memory;
 mod mounts;
+mod narrow;
 pub mod pipe;
 pub mod prepare;
 mod probe;
@@ -85,6 +86,7 @@ pub use self::memory::MemoryHost;
 pub use self::prepare::{Preparation, Step};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
+use crate::model::packed::Packed;
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::Record;
 use crate::model::settled::Part;
@@ -214,6 +216,32 @@ pub struct Glance {
     pub trust: Trust,
     /// The VERSION file, to be read along (at most 1 MiB).
     pub version_file: Option<TreePath>,
+}
+
+/// A question for what differs from a settled record.
+#[derive(Debug, Clone)]
+pub struct Narrow {
+    /// What must be recorded, who asks, and what may be believed.
+    pub glance: Glance,
+    /// Paths that are looked at whatever the record says of them.
+    pub paths: BTreeSet<TreePath>,
+}
+
+/// The answer to a [`Narrow`]: what was looked at more closely. Everything else is as recorded.
+#[derive(Debug, Clone)]
+pub struct Narrowed {
+    /// The record, settled.
+    pub record: Packed<'static>,
+    /// Digest of its bytes.
+    pub digest: RecordDigest,
+    /// Paths that were asked for, or that may differ; none lies above or below another or one that is recorded.
+    pub looked: BTreeSet<TreePath>,
+    /// What lies there: files, links or nothing.
+    pub actual: Actual,
+    /// The VERSION file's bytes, if it was asked for and is a regular file.
+    pub version_file: Option<Vec<u8>>,
+    /// The last word on its health.
+    pub health: Option<Health>,
 }
 
 /// The answer to a [`Glance`]: a settled record says all that was asked for, and the tree is as it says.
@@ -383,6 +411,20 @@ pub trait Host: Send + Sync {
 
     /// Makes what a new place needs, or tells what it would make. Repeatable.
     fn prepare(&self, preparation: &Preparation) -> Result<Vec<Step>, HostError>;
+
+    /// What the record says beside its entries; `None` if there is none, or it cannot be had alone. Never waits
+    /// for a lock, never writes.
+    fn about(&self, fleet: &FleetName, deployment: &DeploymentName) -> Result<Option<Record>, HostError> {
+        let (_, _) = (fleet, deployment);
+        Ok(None)
+    }
+
+    /// What differs from a settled record. `None` says nothing at all: look. Never waits for a lock, never
+    /// writes.
+    fn narrow(&self, narrow: &Narrow) -> Result<Option<Narrowed>, HostError> {
+        let _ = narrow;
+        Ok(None)
+    }
 
     /// The bytes at a path, if they still have the digest that was observed. Links give their text.
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError>;

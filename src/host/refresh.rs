@@ -28,10 +28,16 @@ pub fn refresh(ground: &Ground, state: &Dir, commit: &Commit<'_>, digest: Record
     // The state directory changed after every file of the switch.
     let Some(moment) = cache::moment_after(state, state.stat_self()?.ctime)? else { return Ok(()) };
     let touched: BTreeSet<&TreePath> = commit.plan.actions.iter().map(|action| &action.path).collect();
-    let doubtful = |path: &TreePath| commit.reread == Reread::All || touched.contains(path);
+    // Where there is a rest, the cache vouched for all of it when it was looked at.
+    let doubtful =
+        |path: &TreePath| commit.reread == Reread::All || record.rest.is_some() || touched.contains(path);
     let mut new = NewCache::at(moment);
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut whole = true;
+    if let Some(rest) = &record.rest {
+        let same = old.settled().map(|settled| settled.digest) == commit.plan.record;
+        whole &= same && new.carry_rest(&old, rest) == Noted::Yes;
+    }
     for (path, recorded) in &record.entries {
         let whose = if recorded.base.is_none() { Whose::Host } else { Whose::Pack };
         let Some(written) = recorded.written else { continue };

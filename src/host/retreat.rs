@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::cache::StatCache;
 use super::generations::Generations;
 use super::scan::{Looked, Scan};
+use super::state::read_packed;
 use super::tend::Tend;
 use super::transaction::{Carried, Round, carry};
 use super::{
@@ -229,7 +230,8 @@ fn roll_back(
             aftercare: Aftercare::default(),
         };
         let mut idle = Tend::new(round.ground, Default::default(), Timestamp::now(), None);
-        match carry(round, Some(&record), &commit, &found, &mut idle)? {
+        let old = read_packed(round.state, round.owner)?.map(|(packed, _)| packed);
+        match carry(round, old.as_ref(), &commit, &found, &mut idle)? {
             Carried::Done { saved, .. } => return Ok(saved),
             Carried::Moved { path, found } => moved = format!("{path} kept changing ({found})"),
             Carried::Ill(_) => {}
@@ -258,7 +260,7 @@ fn plan_back(
     let actual = Scan { ground: round.ground, looked: &looked, ours, cache: &cache }.run();
     // What fleet.toml gives is what was tried.
     let given = |(name, recorded): (&PackName, &crate::model::record::RecordedPack)| {
-        let pack = DesiredPack { recorded: recorded.clone(), entries: BTreeMap::new() };
+        let pack = DesiredPack { recorded: recorded.clone(), entries: Default::default() };
         (name.clone(), Resolution::Pinned(Box::new(pack)))
     };
     let given = Desired { packs: record.packs.iter().map(given).collect() };

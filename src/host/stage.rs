@@ -23,8 +23,8 @@ use super::live::{Live, out_of_reach};
 use super::sight::{Found, Sight};
 use super::state::{Ground, digest_record, failed, name};
 use super::{Blobs, Commit, HostError, SavedEdit, annals, features, layers, swap, verified};
+use crate::model::packed::Packed;
 use crate::model::plan::Action;
-use crate::model::record::Record;
 use crate::model::{Content, Entry, Kind, TreePath};
 
 /// Why a switch does not go on.
@@ -51,7 +51,7 @@ impl From<HostError> for Halt {
 pub fn stage(
     ground: &Ground,
     state: &Dir,
-    old: Option<&Record>,
+    old: Option<&Packed<'_>>,
     commit: &Commit<'_>,
     blobs: &dyn Blobs,
 ) -> Result<Manifest, Halt> {
@@ -107,7 +107,7 @@ struct Stager<'a> {
     stage: &'a Dir,
     commit: &'a Commit<'a>,
     blobs: &'a dyn Blobs,
-    old: Option<&'a Record>,
+    old: Option<&'a Packed<'a>>,
     /// Paths that the plan removes.
     taken: BTreeSet<&'a TreePath>,
     steps: Steps,
@@ -184,7 +184,7 @@ impl Stager<'_> {
     }
 
     fn base(&self, path: &TreePath) -> Option<Entry> {
-        self.old.and_then(|old| old.entries.get(path)).and_then(|recorded| recorded.base)
+        self.old.and_then(|old| old.find(path.as_str())).and_then(|line| line.base)
     }
 
     /// After the commit point it would be too late to learn that there is no exchange here.
@@ -410,7 +410,7 @@ impl Stager<'_> {
 
     fn is_ours(&self, directory: &TreePath) -> bool {
         let recorded = self.old.is_some_and(|old| {
-            old.directories.contains(directory) || any_below(old.entries.keys(), directory)
+            old.about().directories.contains(directory) || old.below(directory.as_str()).next().is_some()
         });
         recorded || self.taken.iter().any(|taken| taken.is_below(directory))
     }
@@ -495,21 +495,24 @@ impl Stager<'_> {
 
     fn objects(&mut self) -> Result<Vec<Content>, HostError> {
         let dir = self.state.dir(name::OBJECTS).map_err(failed("open", ".packfleet/objects"))?;
-        let held = |content: Content| {
-            let stat = dir.stat(content.to_string());
-            stat.map(|stat| stat.is_some()).map_err(failed("look at object", content.to_string()))
+        let names = dir.names().map_err(failed("list", ".packfleet/objects"))?;
+        let name = |(name, _): (Vec<u8>, Node)| {
+            let text = std::str::from_utf8(&name).ok()?;
+            text.parse().ok().filter(|content: &Content| content.to_string() == text)
         };
-        let mut contents = self.commit.plan.kept_contents(held)?;
-        // An edit is merged with what its generation put, and with the base of the restored record.
-        let keep = u64::from(self.commit.keep_generations);
-        let oldest = (self.commit.plan.next.generation + 1).saturating_sub(keep);
-        for content in generations::needed_since(self.state, oldest)? {
-            if held(content)? {
-                contents.insert(content);
-            }
+        let held: BTreeSet<Content> = names.into_iter().filter_map(name).collect();
+        let mut contents =
+            self.commit.plan.kept_contents(|content| Ok::<_, HostError>(held.contains(&content)))?;
+        // An edit is merged with what its generation put, and with the base of the restored record. Nothing
+        // of these is fetched now, so an empty store need not be asked.
+        if !held.is_subset(&contents) {
+            let keep = u64::from(self.commit.keep_generations);
+            let oldest = (self.commit.plan.next.generation + 1).saturating_sub(keep);
+            let needed = generations::needed_since(self.state, oldest)?;
+            contents.extend(needed.intersection(&held));
         }
         for content in &contents {
-            if !held(*content)? {
+            if !held.contains(content) {
                 let bytes = verified(self.blobs, *content)?;
                 self.write(&slot::object(*content), &bytes)?;
             }
@@ -569,8 +572,4 @@ fn expect(path: &TreePath, found: &Found, before: Option<Entry>) -> Result<(), H
         return Ok(());
     }
     Err(Halt::Moved { path: path.clone(), found: found.words() })
-}
-
-fn any_below<'a>(mut paths: impl Iterator<Item = &'a TreePath>, directory: &TreePath) -> bool {
-    paths.any(|path| path.is_below(directory))
 }

@@ -4,14 +4,16 @@
 //! else, and its record must name the same fleet, deployment and root. Everything is checked on the
 //! open directory, not on its name. Deliberately absent: repair. What is refused stays as it is.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use rustix::io::Errno;
 
 use super::beneath::{Dir, Node};
 use super::{HostError, Look};
+use crate::model::packed::{self, Packed};
 use crate::model::path::STATE_DIR;
-use crate::model::record::Record;
+use crate::model::record::{Record, RecordError};
 use crate::model::{DeploymentName, FleetName, HostPath, RecordDigest};
 
 /// Names of files and directories in it.
@@ -37,6 +39,9 @@ pub mod name {
     /// The next one, while it is written.
     pub const NEW_HEALTH: &str = "health-new";
 }
+
+/// From this size on bytes are hashed on all cores.
+const LARGE: usize = 256 << 10;
 
 /// A failed system call on something.
 pub fn failed(operation: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> HostError {
@@ -165,7 +170,60 @@ pub fn read_record(state: &Dir, owner: Owner<'_>) -> Result<Option<(Record, Reco
     Ok(Some((record, digest_record(&bytes))))
 }
 
+/// Reads the record's bytes, and checks them and whose it is; `None` if nothing was ever committed.
+pub fn read_packed(
+    state: &Dir,
+    owner: Owner<'_>,
+) -> Result<Option<(Packed<'static>, RecordDigest)>, HostError> {
+    let Some(bytes) = read(state, name::RECORD).map_err(failed("read", ".packfleet/record"))? else {
+        return Ok(None);
+    };
+    let digest = digest_record(&bytes);
+    let packed = packed(bytes).map_err(|source| HostError::Damaged {
+        what: "the record".into(),
+        root: owner.root.clone(),
+        source: Box::new(source),
+    })?;
+    owner.check(packed.about())?;
+    Ok(Some((packed, digest)))
+}
+
+/// A record's bytes, of this format or the one before.
+pub fn packed(bytes: Vec<u8>) -> Result<Packed<'static>, RecordError> {
+    if packed::head_length(&bytes).is_some() {
+        return Packed::open(Cow::Owned(bytes));
+    }
+    Packed::open(Cow::Owned(Record::decode(&bytes)?.encode()))
+}
+
+/// Reads what the record says beside its entries, without those; `None` if nothing was ever committed, or
+/// if it is in the format before.
+pub fn read_about(state: &Dir, owner: Owner<'_>) -> Result<Option<Record>, HostError> {
+    let reading = || failed("read", ".packfleet/record");
+    let mut file = match state.open(name::RECORD) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(reading())?,
+    };
+    let mut head = Vec::new();
+    file.by_ref().take(packed::PREFIX as u64).read_to_end(&mut head).map_err(reading())?;
+    let Some(length) = packed::head_length(&head) else { return Ok(None) };
+    file.take(length.saturating_sub(head.len()) as u64).read_to_end(&mut head).map_err(reading())?;
+    let record = packed::about(&head).map_err(|source| HostError::Damaged {
+        what: "the record".into(),
+        root: owner.root.clone(),
+        source: Box::new(source),
+    })?;
+    owner.check(&record)?;
+    Ok(Some(record))
+}
+
 /// The digest of an encoded record.
 pub fn digest_record(bytes: &[u8]) -> RecordDigest {
-    RecordDigest::from_bytes(*blake3::hash(bytes).as_bytes())
+    let mut hasher = blake3::Hasher::new();
+    if bytes.len() < LARGE {
+        hasher.update(bytes)
+    } else {
+        hasher.update_rayon(bytes)
+    };
+    RecordDigest::from_bytes(*hasher.finalize().as_bytes())
 }

@@ -28,7 +28,7 @@ use super::recover::{mend_all, stranger};
 use super::refresh::refresh;
 use super::retreat::{at_fault, gone_back, resumed, watch};
 use super::stage::{Halt, stage};
-use super::state::{Ground, Owner, failed, name, read, read_record};
+use super::state::{Ground, Owner, failed, name, read, read_about, read_packed, read_record};
 use super::switch::{Start, forward};
 use super::tend::Tend;
 use super::undo::{Why, undo};
@@ -37,6 +37,7 @@ use super::{
     Watch, lines,
 };
 use crate::model::care::{Aftercare, Tasks, Unit};
+use crate::model::packed::Packed;
 use crate::model::path::STATE_DIR;
 use crate::model::plan::Purpose;
 use crate::model::record::{Record, RecordError};
@@ -52,8 +53,8 @@ pub fn apply(
     let plan = commit.plan;
     let owner = Owner { fleet: &plan.next.fleet, deployment: &plan.next.deployment, root: at };
     owner.check(&plan.next)?;
-    let fence = |found: Option<&(Record, RecordDigest)>| {
-        let generation = found.map_or(0, |(record, _)| record.generation);
+    let fence = |found: Option<&(Packed<'_>, RecordDigest)>| {
+        let generation = found.map_or(0, |(record, _)| record.about().generation);
         if generation == plan.generation && found.map(|(_, digest)| *digest) == plan.record {
             return Ok(());
         }
@@ -67,7 +68,7 @@ pub fn apply(
             return Ok(Applied::Done { generation: 0, saved: Vec::new(), said: Vec::new() });
         };
         if !plan.commits {
-            fence(read_record(&state, owner)?.as_ref())?;
+            fence(read_packed(&state, owner)?.as_ref())?;
             return Ok(Applied::Done { generation: plan.generation, saved: Vec::new(), said: Vec::new() });
         }
     }
@@ -77,7 +78,7 @@ pub fn apply(
     let round =
         Round { ground: &ground, state: &state, owner, care: &commit.aftercare, now: commit.now, attended };
     settle(&round)?;
-    let old = read_record(&state, owner)?;
+    let old = read_packed(&state, owner)?;
     fence(old.as_ref())?;
     let old = old.map(|(record, _)| record);
     let tasks = commit.aftercare.tasks(&plan.actions);
@@ -146,14 +147,14 @@ pub(super) enum Carried {
 /// One commit under the lock, from stage to dropped journal; without the watch.
 pub(super) fn carry(
     round: &Round<'_>,
-    old: Option<&Record>,
+    old: Option<&Packed<'_>>,
     commit: &Commit<'_>,
     blobs: &dyn Blobs,
     tend: &mut Tend<'_>,
 ) -> Result<Carried, HostError> {
     let (ground, state) = (round.ground, round.state);
     if let Some(old) = old {
-        let _next_time = catch_up(ground, state, old).is_err();
+        let _next_time = catch_up(ground, state, old.about()).is_err();
     }
     let manifest = match stage(ground, state, old, commit, blobs) {
         Ok(manifest) => manifest,
@@ -245,8 +246,11 @@ pub fn locked<T>(
 
 fn settle(round: &Round<'_>) -> Result<Recovery, HostError> {
     let Round { ground, state, owner, .. } = *round;
-    let record = read_record(state, owner)?;
     let Some(journal) = Journal::load(state, &ground.at)? else {
+        // Whose it is must be known before anything of it is removed.
+        if read_about(state, owner)?.is_none() {
+            read_packed(state, owner)?;
+        }
         remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
         check::clear(state).map_err(failed("remove", ".packfleet/check"))?;
         match state.unlink(cache::SCRATCH) {
@@ -255,6 +259,7 @@ fn settle(round: &Round<'_>) -> Result<Recovery, HostError> {
         }
         return Ok(Recovery::Nothing);
     };
+    let record = read_packed(state, owner)?;
     let (slots, manifest) = open_switch(ground, state, owner, &journal)?;
     let pending = pending(manifest.generation);
     let mut live = Live::new(ground);

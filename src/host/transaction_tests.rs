@@ -197,7 +197,7 @@ impl Stand {
     fn committed(&self) -> Cut {
         let ground = Ground::open(&self.at).unwrap().unwrap();
         let state = state_or_make(&ground).unwrap();
-        let old = read_record(&state, self.owner()).unwrap().map(|(record, _)| record);
+        let old = read_packed(&state, self.owner()).unwrap().map(|(record, _)| record);
         let manifest = stage(&ground, &state, old.as_ref(), &self.commit(), &self.blobs).unwrap();
         let slots = state.dir(name::STAGE).unwrap();
         commit_point(&state, &slots).unwrap();

@@ -24,9 +24,10 @@ pub struct Part {
 
 /// The digest of one pack's part of Desired.
 pub fn part_digest(entries: &BTreeMap<TreePath, DesiredEntry>) -> PartDigest {
-    let mut hasher = Hasher::new();
+    let mut hasher = PartHasher::default();
     for (path, desired) in entries {
-        hasher.add(split(path.as_str()), desired.entry, desired.host_owned, desired.commit.as_ref());
+        let (directory, name) = split(path.as_str());
+        hasher.add(directory, name, desired.entry, desired.host_owned, desired.commit.as_ref());
     }
     hasher.finish()
 }
@@ -36,16 +37,15 @@ pub fn parts(record: &Record) -> Option<BTreeMap<PackName, Part>> {
     if !record.decisions.is_empty() || !record.rejected.is_empty() {
         return None;
     }
-    let mut hashers: BTreeMap<&PackName, Hasher> =
-        record.packs.keys().map(|name| (name, Hasher::new())).collect();
+    let mut hashers: BTreeMap<&PackName, PartHasher> =
+        record.packs.keys().map(|name| (name, PartHasher::default())).collect();
     for line in record.lines() {
         let host_owned = line.base.is_none();
         let entry = line.base.or(line.written)?;
         if !host_owned && line.base != line.written {
             return None;
         }
-        let place = (line.directory, line.name);
-        hashers.get_mut(line.owner)?.add(place, entry, host_owned, line.commit);
+        hashers.get_mut(line.owner)?.add(line.directory, line.name, entry, host_owned, line.commit);
     }
     let part = |(name, recorded): (&PackName, &RecordedPack)| {
         let digest = hashers.remove(name)?.finish();
@@ -54,43 +54,93 @@ pub fn parts(record: &Record) -> Option<BTreeMap<PackName, Part>> {
     record.packs.iter().map(part).collect()
 }
 
-/// Collects entries in the order of their paths.
-struct Hasher {
+/// Hashes in pieces that are worth it.
+struct Buffered {
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
 }
 
-impl Hasher {
-    fn new() -> Self {
-        Self { hasher: blake3::Hasher::new_derive_key("packfleet part v1"), buffer: Vec::new() }
+impl Buffered {
+    fn new(context: &str) -> Self {
+        Self { hasher: blake3::Hasher::new_derive_key(context), buffer: Vec::new() }
     }
 
-    fn add(
-        &mut self,
-        (directory, name): (&str, &str),
-        entry: Entry,
-        host_owned: bool,
-        commit: Option<&CommitId>,
-    ) {
-        let commit = commit.map_or("", CommitId::as_str);
-        self.buffer.extend_from_slice(&[entry.kind.letter(), u8::from(host_owned)]);
-        self.buffer.extend_from_slice(entry.content.as_bytes());
-        let slash = if directory.is_empty() { "" } else { "/" };
-        for text in [[commit, "", ""], [directory, slash, name]] {
-            let length: usize = text.iter().map(|part| part.len()).sum();
-            self.buffer.extend_from_slice(&(length as u64).to_le_bytes());
-            text.iter().for_each(|part| self.buffer.extend_from_slice(part.as_bytes()));
-        }
-        // Small pieces are slow to hash.
+    fn text(&mut self, parts: [&str; 3]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.buffer.extend_from_slice(&(length as u64).to_le_bytes());
+        parts.iter().for_each(|part| self.buffer.extend_from_slice(part.as_bytes()));
+    }
+
+    fn path(&mut self, directory: &str, name: &str) {
+        self.text([directory, if directory.is_empty() { "" } else { "/" }, name]);
+    }
+
+    fn tick(&mut self) {
         if self.buffer.len() >= 64 << 10 {
             self.hasher.update(&self.buffer);
             self.buffer.clear();
         }
     }
 
-    fn finish(mut self) -> PartDigest {
+    fn finish(mut self) -> [u8; 32] {
         self.hasher.update(&self.buffer);
-        PartDigest::from_bytes(*self.hasher.finalize().as_bytes())
+        *self.hasher.finalize().as_bytes()
+    }
+}
+
+/// The digest of a tree, entry by entry in byte order of the paths; see
+/// [`digest_entries`](super::tree::digest_entries).
+pub struct EntryHasher(Buffered);
+
+impl EntryHasher {
+    /// Of no entry yet.
+    pub fn tree() -> Self {
+        Self(Buffered::new(super::tree::CONTEXT))
+    }
+
+    /// The next entry, in a directory (`""` is the top).
+    pub fn add(&mut self, directory: &str, name: &str, entry: Entry) {
+        self.0.buffer.push(entry.kind.letter());
+        self.0.path(directory, name);
+        self.0.buffer.extend_from_slice(entry.content.as_bytes());
+        self.0.tick();
+    }
+
+    /// The digest.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finish()
+    }
+}
+
+/// The digest of one pack's part, entry by entry in byte order of the paths.
+pub struct PartHasher(Buffered);
+
+impl Default for PartHasher {
+    fn default() -> Self {
+        Self(Buffered::new("packfleet part v1"))
+    }
+}
+
+impl PartHasher {
+    /// The next entry, in a directory (`""` is the root).
+    pub fn add(
+        &mut self,
+        directory: &str,
+        name: &str,
+        entry: Entry,
+        host_owned: bool,
+        commit: Option<&CommitId>,
+    ) {
+        self.0.buffer.extend_from_slice(&[entry.kind.letter(), u8::from(host_owned)]);
+        self.0.buffer.extend_from_slice(entry.content.as_bytes());
+        self.0.text([commit.map_or("", CommitId::as_str), "", ""]);
+        self.0.path(directory, name);
+        self.0.tick();
+    }
+
+    /// The digest.
+    pub fn finish(self) -> PartDigest {
+        PartDigest::from_bytes(self.0.finish())
     }
 }
 

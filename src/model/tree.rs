@@ -70,11 +70,14 @@ impl Tree {
     }
 }
 
+/// What tree digests are derived with.
+pub(super) const CONTEXT: &str = "packfleet tree v1";
+
 /// BLAKE3 `derive_key("packfleet tree v1")` over (kind letter, u64 LE length of path, path, content).
 ///
 /// Assumes entries in byte order of their paths, each path once.
 pub fn digest_entries<'a>(entries: impl Iterator<Item = (&'a TreePath, Entry)>) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("packfleet tree v1");
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     for (path, entry) in entries {
         hasher.update(&[entry.kind.letter()]);
         hasher.update(&(path.as_str().len() as u64).to_le_bytes());

@@ -39,6 +39,7 @@ pub fn audit(
         }
         let from = record.packs.get(name).map(|recorded| &recorded.pin);
         let to = pack.wanted.as_ref().map(|wanted| &wanted.recorded.pin);
+        of += record.rest.as_ref().map_or(0, |rest| rest.count(name)) as u64;
         if of == 0 || consented(name, from, to, &budget.consent) {
             continue;
         }

@@ -14,7 +14,7 @@ use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 use super::libgit2::Headers;
 use super::listing::{self, Listed, Listings, WalkError};
 use super::mirror::Mirror;
-use super::{History, PackSource, PackTree, Refs, SourceError, TreeRules, history};
+use super::{Change, History, PackSource, PackTree, Refs, SourceError, TreeRules, changes, history};
 use crate::model::fleet::Url;
 use crate::model::pack::CommitId;
 use crate::model::{Content, TreePath};
@@ -113,6 +113,23 @@ impl GitSource {
             Err(error) if error.code() == ErrorCode::NotFound => Err(unknown()),
             Err(error) => Err(self.walk_error(WalkError::Object(id, error))),
         }
+    }
+
+    /// The tree of the first of `dirs` that exists in a commit.
+    fn place(
+        &self,
+        repository: &Repository,
+        commit: &CommitId,
+        dirs: &[Option<TreePath>],
+    ) -> Result<Option<Oid>, SourceError> {
+        let top = self.top(repository, commit)?;
+        for dir in dirs {
+            let tree = listing::directory(repository, top, dir.as_ref());
+            if let Some(tree) = tree.map_err(|error| self.walk_error(error))? {
+                return Ok(Some(tree));
+            }
+        }
+        Ok(None)
     }
 
     fn walk_error(&self, error: WalkError) -> SourceError {
@@ -276,17 +293,27 @@ impl PackSource for GitSource {
         })
     }
 
-    fn tree_id(&self, commit: &CommitId, dirs: &[Option<TreePath>]) -> Result<Option<String>, SourceError> {
+    fn changes(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        dirs: &[Option<TreePath>],
+        rules: &TreeRules,
+    ) -> Result<Option<Vec<Change>>, SourceError> {
         self.mirror.ask(|repository| {
-            let top = self.top(repository, commit)?;
-            for dir in dirs {
-                let tree = listing::directory(repository, top, dir.as_ref());
-                if let Some(tree) = tree.map_err(|error| self.walk_error(error))? {
-                    return Ok(Some(tree.to_string()));
-                }
-            }
-            Ok(None)
+            let trees = [from, to].map(|commit| self.place(repository, commit, dirs));
+            let [Some(from), Some(to)] = trees.map(|tree| tree.ok().flatten()) else { return Ok(None) };
+            let found = changes::between(repository, from, to, rules);
+            let Some((changes, blobs)) = found.map_err(|error| self.walk_error(error))? else {
+                return Ok(None);
+            };
+            self.found().blobs.extend(blobs);
+            Ok(Some(changes))
         })
+    }
+
+    fn tree_id(&self, commit: &CommitId, dirs: &[Option<TreePath>]) -> Result<Option<String>, SourceError> {
+        self.mirror.ask(|repository| Ok(self.place(repository, commit, dirs)?.map(|tree| tree.to_string())))
     }
 
     fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError> {

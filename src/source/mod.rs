@@ -4,6 +4,7 @@
 //! directory of a commit. Trees are read by blob id from a full bare mirror, never from a checkout, so
 //! that no attribute smudges a byte. A plain directory answers the same questions without commits.
 
+mod changes;
 pub mod checkout;
 pub mod directory;
 pub mod export;
@@ -61,6 +62,20 @@ pub trait PackSource: Send + Sync {
         Ok(None)
     }
 
+    /// What differs between the trees that [`PackSource::tree`] would give of two commits, of which the first
+    /// obeys the rules; that the second obeys those for single files and names is seen to. `None`: ask for the
+    /// whole.
+    fn changes(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        dirs: &[Option<TreePath>],
+        rules: &TreeRules,
+    ) -> Result<Option<Vec<Change>>, SourceError> {
+        let (_, _, _, _) = (from, to, dirs, rules);
+        Ok(None)
+    }
+
     /// Bytes of a file of a pack tree that this source gave before, in this run or an earlier one.
     fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError>;
 
@@ -81,6 +96,19 @@ pub trait PackSource: Send + Sync {
 
     /// Keeps commits reachable in the mirror, whatever the origin does. Nothing is ever dropped here.
     fn pin(&self, commits: &[CommitId]) -> Result<(), SourceError>;
+}
+
+/// One file of a pack that differs between two states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Where, in the pack's coordinates.
+    pub path: TreePath,
+    /// Whether there was a file before.
+    pub existed: bool,
+    /// Its size then.
+    pub size_before: u64,
+    /// What is there now.
+    pub entry: Option<PackEntry>,
 }
 
 /// The past of a pack.

@@ -85,6 +85,11 @@ impl<'a> Intake<'a> {
         Ok(content)
     }
 
+    /// What was taken in, unchecked as a whole.
+    pub(super) fn into_entries(self) -> Vec<PackEntry> {
+        self.entries
+    }
+
     /// The whole tree, sorted; or what is wrong with it as a whole. `place` names it in messages.
     pub(super) fn finish(mut self, place: &str) -> Result<Vec<PackEntry>, SourceError> {
         self.entries.sort_by(|left, right| left.path.cmp(&right.path));
