@@ -102,7 +102,7 @@ fn desired(pack: &Pack, tree: &[PackEntry], version: usize) -> Desired {
         version_key: pack.version_key.clone(),
         features: Vec::new(),
     };
-    let pinned = DesiredPack { recorded, entries: rendered.entries };
+    let pinned = DesiredPack { recorded, entries: rendered.entries.into() };
     Desired { packs: [(pack.name.clone(), Resolution::Pinned(Box::new(pinned)))].into() }
 }
 

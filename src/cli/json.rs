@@ -65,7 +65,7 @@ pub fn reports(
     hints: &Hints,
     against: Option<&Against>,
 ) -> String {
-    let at = workspace.commit.as_ref();
+    let at = workspace.commit();
     let orphans: Vec<Value> = orphans
         .iter()
         .map(|orphan| {

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::host::{Glance, Narrow, Narrowed, Observation};
+use crate::model::actual::Seen;
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution};
 use crate::model::fleet::{Assignment, Deployment, State};
 use crate::model::host_owned::HostOwned;
@@ -67,6 +68,15 @@ pub(super) fn survey(
     };
     let paths = moves.values().flat_map(|step| step.changes.keys().cloned()).collect();
     let narrowed = host.narrow(&Narrow { glance, paths }).ok()??;
+    // Where the file of an edit went is a question to the whole pack.
+    let is_edited = |path: &TreePath| {
+        let line = narrowed.record.find(path.as_str());
+        line.is_some_and(|line| line.base.map(Seen::Entry).as_ref() != narrowed.actual.paths.get(path))
+    };
+    let mut changes = moves.values().flat_map(|step| &step.changes);
+    if changes.any(|(path, change)| change.is_none() && is_edited(path)) {
+        return None;
+    }
     let mut desired = Desired::default();
     let mut shared = Vec::new();
     for (name, step) in &moves {
@@ -76,7 +86,7 @@ pub(super) fn survey(
             return None;
         }
         let recorded = recorded(&step.located.pack, step.assignment, &resolved.pin, resolved.desired);
-        let pack = DesiredPack { recorded, entries: resolved.entries.clone() };
+        let pack = DesiredPack { recorded, entries: Arc::clone(&resolved.entries) };
         desired.packs.insert((*name).clone(), Resolution::Pinned(Box::new(pack)));
         shared.push(Arc::new(resolved));
     }
@@ -221,7 +231,7 @@ impl<'a> Move<'a> {
             pack: name.clone(),
             pin: found.pin(sketch.tree).ok()?,
             source: pack.source.clone(),
-            entries,
+            entries: entries.into(),
             desired: sketch.desired,
             part: sketch.part,
             changelog: sketch.changelog,

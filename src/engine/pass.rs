@@ -123,56 +123,63 @@ pub(crate) fn plan_for(
     desired: Desired,
     resolved: Vec<Arc<Resolved>>,
 ) -> Survey {
-    let question = Question {
-        fleet: &workspace.fleet.name,
-        deployment,
-        record: observation.record.as_ref(),
-        digest: observation.digest,
-        desired: &desired,
-        actual: &observation.actual,
-        budget: &workspace.fleet.budget,
-    };
-    let mut drift = question.drift();
-    let plan = Plan {
-        // Replaced below, once merges are answered; a survey needs one to find bytes with.
-        purpose: Purpose::Sync,
-        generation: 0,
-        record: None,
-        actions: Vec::new(),
-        renames: Default::default(),
-        holds: Vec::new(),
-        prune: Vec::new(),
-        next: question.known(),
-        commits: false,
-    };
     let mut survey = Survey {
         deployment: deployment.name.clone(),
-        desired: desired.clone(),
-        observation: observation.clone(),
-        drift: drift.clone(),
-        plan,
+        desired,
+        observation,
+        drift: Drift::default(),
+        // Replaced below, once merges are answered; a survey needs one to find bytes with.
+        plan: Plan {
+            purpose: Purpose::Sync,
+            generation: 0,
+            record: None,
+            actions: Vec::new(),
+            renames: Default::default(),
+            holds: Vec::new(),
+            prune: Vec::new(),
+            next: Record::empty(
+                workspace.fleet.name.clone(),
+                deployment.name.clone(),
+                deployment.root.clone(),
+            ),
+            commits: false,
+        },
         merged: BTreeMap::new(),
         resolved,
     };
-    let keys = keys_of_hosts::owned(packs_of(&drift, &desired));
+    let mut drift = question(workspace, deployment, &survey).drift();
+    let keys = keys_of_hosts::owned(packs_of(&drift, &survey.desired));
     let contents = Contents::new(workspace, host, &survey, NOTHING);
     let mut made = host_keys::adapt(&mut drift, &keys, &contents, host);
-    if let Some(record) = &observation.record {
+    if let Some(record) = &survey.observation.record {
         let mut alike = alike::Alike::new(&contents);
         renames::find(&mut drift, record, &mut |a, b| alike.percent(a, b));
         made.extend(host_keys::adapt_followed(&mut drift, &keys, &contents, host));
     }
     survey.merged = made;
-    survey.drift = drift.clone();
-    let asks = planner::asks(&drift, observation.record.as_ref());
+    let asks = planner::asks(&drift, survey.observation.record.as_ref());
     let (answers, merged) = merge_all(&Contents::new(workspace, host, &survey, NOTHING), host, &asks);
+    survey.merged.extend(merged);
+    let question = question(workspace, deployment, &survey);
     let mut plan = planner::plan(&question, &drift, &answers);
-    if let Some(hold) = reserved(workspace, &observation, &plan) {
+    if let Some(hold) = reserved(workspace, &survey.observation, &plan) {
         plan = halt(plan, hold, &question.known());
     }
-    survey.merged.extend(merged);
     survey.plan = plan;
+    survey.drift = drift;
     survey
+}
+
+fn question<'a>(workspace: &'a Workspace, deployment: &'a Deployment, survey: &'a Survey) -> Question<'a> {
+    Question {
+        fleet: &workspace.fleet.name,
+        deployment,
+        record: survey.observation.record.as_ref(),
+        digest: survey.observation.digest,
+        desired: &survey.desired,
+        actual: &survey.observation.actual,
+        budget: &workspace.fleet.budget,
+    }
 }
 
 /// What is wanted of each pack, and what `fleet.toml` gives: a key that it calls the host's is so at once,

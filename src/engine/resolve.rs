@@ -38,7 +38,7 @@ pub struct Resolved {
     /// The source that has its bytes.
     pub source: SourceName,
     /// What should be there, in root coordinates.
-    pub entries: BTreeMap<TreePath, DesiredEntry>,
+    pub entries: Arc<BTreeMap<TreePath, DesiredEntry>>,
     /// Digest of that.
     pub desired: DesiredDigest,
     /// Digest of that with all that a record says of it.
@@ -130,7 +130,7 @@ impl Resolutions {
                         Some(cause) => Resolution::Held(cause),
                         None => Resolution::Pinned(Box::new(DesiredPack {
                             recorded: recorded(pack, assignment, &resolved.pin, resolved.desired),
-                            entries: resolved.entries.clone(),
+                            entries: Arc::clone(&resolved.entries),
                         })),
                     }
                 }
@@ -272,7 +272,7 @@ fn render_one(workspace: &Workspace, located: &Located) -> Result<Resolved, Hold
         source: pack.source.clone(),
         desired: pack_digest(&rendered.entries),
         part: part_digest(&rendered.entries),
-        entries: rendered.entries,
+        entries: rendered.entries.into(),
         overlay_bytes: rendered.overlay_bytes,
         notes: rendered.notes,
         bases: stack.commits(&state),

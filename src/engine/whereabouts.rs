@@ -53,7 +53,7 @@ pub fn find(workspace: &Workspace, reports: &mut [Report]) {
                 }
             }
             if has_some {
-                found.commits.extend(workspace.commit.clone());
+                found.commits.extend(workspace.commit().cloned());
             }
         }
         report.whereabouts = Some(found);

@@ -20,7 +20,7 @@ use crate::host::Host;
 use crate::host::reach::Reach;
 use crate::model::fleet::{Deployment, Fleet, Source};
 use crate::model::{OverlayName, SourceName, TreePath};
-use crate::source::checkout::FleetCommit;
+use crate::source::checkout::{self, FleetCommit};
 use crate::source::snapshot::Snapshot;
 use crate::source::{DirectorySource, GitSource, Memo, ObjectStore, PackSource, SourceError};
 
@@ -30,8 +30,8 @@ pub struct Workspace {
     pub fleet: Fleet,
     /// Where it was read.
     pub file: Utf8PathBuf,
-    /// The commit that is checked out around it, if it lies in a git repository.
-    pub commit: Option<FleetCommit>,
+    /// See [`Workspace::commit`]; asked for only where it is shown, because it looks at the whole working tree.
+    commit: OnceLock<Option<FleetCommit>>,
     /// Where mirrors and object stores lie.
     pub cache: Utf8PathBuf,
     /// Overlays by name; one that is damaged says why.
@@ -158,7 +158,10 @@ impl Workspace {
                 (name.clone(), source)
             })
             .collect();
-        let commit = repository.commit();
+        let commit = match &repository {
+            Repository::Directory(_) => OnceLock::new(),
+            Repository::Commit(..) => OnceLock::from(repository.commit()),
+        };
         let objects = ObjectStore::open(&cache.join("objects"));
         let sketches = Memo::open(&cache.join("sketches"));
         let checks = Memo::open(&cache.join("checks"));
@@ -207,6 +210,11 @@ impl Workspace {
     pub fn reached_by(mut self, reach: Arc<Reach>) -> Self {
         self.reach = reach;
         self
+    }
+
+    /// The commit that is checked out around the fleet file, if it lies in a git repository.
+    pub fn commit(&self) -> Option<&FleetCommit> {
+        self.commit.get_or_init(|| checkout::head(&self.fleet.directory)).as_ref()
     }
 
     /// Where the lock lies, or would.

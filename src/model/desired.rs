@@ -1,6 +1,7 @@
 //! Desired: what should be on one deployment, pack by pack, in root coordinates.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::pack::CommitId;
 use super::plan::HoldCause;
@@ -24,8 +25,8 @@ pub struct DesiredEntry {
 pub struct DesiredPack {
     /// What the record will say of it.
     pub recorded: RecordedPack,
-    /// Its entries.
-    pub entries: BTreeMap<TreePath, DesiredEntry>,
+    /// Its entries; whoever wants the same of the pack shares them.
+    pub entries: Arc<BTreeMap<TreePath, DesiredEntry>>,
 }
 
 /// What is known of one assigned pack.

@@ -137,7 +137,7 @@ impl Drift {
 /// What is recorded for a pack, as a Desired: what a held version or a rejection falls back to.
 pub fn recorded_desired(record: &Record, pack: &PackName) -> Option<DesiredPack> {
     let recorded = record.packs.get(pack)?.clone();
-    let entries = record
+    let entries: BTreeMap<_, _> = record
         .entries
         .iter()
         .filter(|(_, entry)| &entry.owner == pack)
@@ -147,7 +147,7 @@ pub fn recorded_desired(record: &Record, pack: &PackName) -> Option<DesiredPack>
             Some((path.clone(), DesiredEntry { entry: wanted, host_owned, commit: entry.commit.clone() }))
         })
         .collect();
-    Some(DesiredPack { recorded, entries })
+    Some(DesiredPack { recorded, entries: entries.into() })
 }
 
 /// Judges every path. `record` is the empty record where there is none.

@@ -4,6 +4,7 @@
 //! the next record written down. What the next record says of a path is exactly what its verdict says;
 //! held paths and stopped packs keep what was recorded of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::actual::Actual;
@@ -42,10 +43,15 @@ pub struct Question<'a> {
 
 impl Question<'_> {
     /// The record, or the empty one.
-    pub fn known(&self) -> Record {
-        self.record.cloned().unwrap_or_else(|| {
-            Record::empty(self.fleet.clone(), self.deployment.name.clone(), self.deployment.root.clone())
-        })
+    pub fn known(&self) -> Cow<'_, Record> {
+        match self.record {
+            Some(record) => Cow::Borrowed(record),
+            None => Cow::Owned(Record::empty(
+                self.fleet.clone(),
+                self.deployment.name.clone(),
+                self.deployment.root.clone(),
+            )),
+        }
     }
 
     /// The verdict on every path, before anything is decided.

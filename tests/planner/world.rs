@@ -299,7 +299,7 @@ impl World {
         recorded.desired = pack_digest(&entries);
         self.digests.entry(recorded.desired).or_insert_with(|| version.to_owned());
         self.assign(name, recorded.edits);
-        let pack = Resolution::Pinned(Box::new(DesiredPack { recorded, entries }));
+        let pack = Resolution::Pinned(Box::new(DesiredPack { recorded, entries: entries.into() }));
         self.desired.packs.insert(pack_name(name), pack);
     }
 

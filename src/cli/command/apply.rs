@@ -41,6 +41,8 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     let goes = reports.iter().filter(|report| would_commit(&workspace, report)).count();
     let mut interrupted = None;
     if goes > 0 {
+        // As it stood before anything was written, which may be below the fleet's own directory.
+        let _asked_for_now = workspace.commit();
         if args.outputs.prints(Format::Text) {
             let length = if context.verbose { Length::Whole } else { Length::Short };
             let show = Show { length, diffs: Diffs::Hidden, ids: Ids::Shown };

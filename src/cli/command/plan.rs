@@ -87,7 +87,7 @@ fn compared(
     let earlier = fleet::survey(&before, &selected, options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let against = against::compare(reports, &earlier?);
-    Ok(Against { rev: rev.to_owned(), base: before.commit.clone(), ..against })
+    Ok(Against { rev: rev.to_owned(), base: before.commit().cloned(), ..against })
 }
 
 /// What lies in the packs' directories and is nobody's.

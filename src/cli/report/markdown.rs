@@ -105,7 +105,7 @@ fn verdict(told: &Told<'_>) -> String {
 /// The fleet, its commit, how many answered, and the sum.
 fn origin(told: &Told<'_>) -> String {
     let mut parts = vec![format!("fleet {}", code(told.workspace.fleet.name.as_str()))];
-    if let Some(at) = &told.workspace.commit {
+    if let Some(at) = told.workspace.commit() {
         parts.push(format!(
             "at {}{}",
             code(at.commit.short()),
