@@ -14,8 +14,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::host::{Glance, Narrow, Narrowed, Observation};
+use crate::host::{Glance, Health, Narrow, Narrowed, Observation};
 use crate::model::actual::Seen;
+use crate::model::care::Care;
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution};
 use crate::model::fleet::{Assignment, Deployment, State};
 use crate::model::host_owned::HostOwned;
@@ -27,6 +28,7 @@ use crate::model::settled::{EntryHasher, Part, PartHasher};
 use crate::model::{Content, DesiredDigest, Entry, PackName, TreeDigest, TreePath};
 use crate::source::{Change, TreeRules};
 
+use super::care;
 use super::guard;
 use super::pass;
 use super::report::Report;
@@ -54,7 +56,14 @@ pub(super) fn survey(
     let mut moves = BTreeMap::new();
     for (name, assignment) in &deployment.packs {
         let was = about.packs.get(name)?;
-        moves.insert(name, Move::find(workspace, resolutions, name, assignment, was)?);
+        let step = Move::find(workspace, resolutions, name, assignment, was)?;
+        let pack = &step.located.pack;
+        // Where commands run shows in all that is managed, unless the whole pack goes to one place.
+        let one_place = matches!(pack.install.0.as_slice(), [line] if line.from.is_none());
+        if !one_place && care::of(deployment, pack) != Care::default() {
+            return None;
+        }
+        moves.insert(name, step);
     }
     let own = [&workspace.fleet.version_file, &workspace.fleet.sync_log];
     let part = |(name, step): (&&PackName, &Move<'_>)| ((*name).clone(), step.was.clone());
@@ -68,6 +77,10 @@ pub(super) fn survey(
     };
     let paths = moves.values().flat_map(|step| step.changes.keys().cloned()).collect();
     let narrowed = host.narrow(&Narrow { glance, paths }).ok()??;
+    // A watch that is to be taken up again is the whole look's business.
+    if narrowed.health.as_ref().is_some_and(Health::is_open) {
+        return None;
+    }
     // Where the file of an edit went is a question to the whole pack.
     let is_edited = |path: &TreePath| {
         let line = narrowed.record.find(path.as_str());
