@@ -9,7 +9,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::resolve::resolve;
-use super::super::{Events, Options, Outcome, Recover, Unmanaged, Workspace, fleet, pass};
+use super::super::{Events, Offline, Options, Outcome, Recover, Stop, Unmanaged, Workspace, fleet, pass};
 use super::*;
 use crate::host::Trust;
 
@@ -102,7 +102,9 @@ impl World {
 
 fn options() -> Options {
     Options {
-        jobs: 1,
+        jobs: Some(1),
+        offline: Offline::Waits,
+        stop: Stop::default(),
         trust: Trust::StatCache,
         list: Unmanaged::Ignore,
         recover: Recover::Report,
@@ -225,6 +227,11 @@ fn what_is_more_than_plain_files_is_looked_at_whole() {
     for (at, (pack, change)) in cases.into_iter().enumerate() {
         assert!(World::new(pack, change).both().0.is_none(), "{at}");
     }
+    let moved: Edit = |at| fs::rename(at.join(path(3)), at.join("moved")).unwrap();
+    let world = World::new(WHOLE, moved);
+    assert!(world.both().0.is_some());
+    LOCAL[3].1(&world.root().join("a/b"));
+    assert!(world.both().0.is_none(), "an edit of a file that went elsewhere");
     let in_the_way = |edit: Edit| {
         let world = World::new(WHOLE, bytes);
         edit(&world.root().join("a/b"));
