@@ -83,10 +83,10 @@ pub use self::features::{Features, Support};
 pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch};
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
+pub use self::narrow::{Narrow, Narrowed};
 pub use self::prepare::{Preparation, Step};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
-use crate::model::packed::Packed;
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::Record;
 use crate::model::settled::Part;
@@ -216,32 +216,6 @@ pub struct Glance {
     pub trust: Trust,
     /// The VERSION file, to be read along (at most 1 MiB).
     pub version_file: Option<TreePath>,
-}
-
-/// A question for what differs from a settled record.
-#[derive(Debug, Clone)]
-pub struct Narrow {
-    /// What must be recorded, who asks, and what may be believed.
-    pub glance: Glance,
-    /// Paths that are looked at whatever the record says of them.
-    pub paths: BTreeSet<TreePath>,
-}
-
-/// The answer to a [`Narrow`]: what was looked at more closely. Everything else is as recorded.
-#[derive(Debug, Clone)]
-pub struct Narrowed {
-    /// The record, settled.
-    pub record: Packed<'static>,
-    /// Digest of its bytes.
-    pub digest: RecordDigest,
-    /// Paths that were asked for, or that may differ; none lies above or below another or one that is recorded.
-    pub looked: BTreeSet<TreePath>,
-    /// What lies there: files, links or nothing.
-    pub actual: Actual,
-    /// The VERSION file's bytes, if it was asked for and is a regular file.
-    pub version_file: Option<Vec<u8>>,
-    /// The last word on its health.
-    pub health: Option<Health>,
 }
 
 /// The answer to a [`Glance`]: a settled record says all that was asked for, and the tree is as it says.

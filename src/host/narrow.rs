@@ -20,10 +20,36 @@ use super::scan::{Looked, Scan};
 use super::spread::spread;
 use super::state::{Ground, digest_record, failed, name, read};
 use super::table::Whose;
-use super::{Health, HostError, Narrow, Narrowed};
-use crate::model::TreePath;
-use crate::model::actual::Seen;
+use super::{Glance, Health, HostError};
+use crate::model::actual::{Actual, Seen};
 use crate::model::packed::Packed;
+use crate::model::{RecordDigest, TreePath};
+
+/// A question for what differs from a settled record.
+#[derive(Debug, Clone)]
+pub struct Narrow {
+    /// What must be recorded, who asks, and what may be believed.
+    pub glance: Glance,
+    /// Paths that are looked at whatever the record says of them.
+    pub paths: BTreeSet<TreePath>,
+}
+
+/// The answer to a [`Narrow`]: what was looked at more closely. Everything else is as recorded.
+#[derive(Debug, Clone)]
+pub struct Narrowed {
+    /// The record, settled.
+    pub record: Packed<'static>,
+    /// Digest of its bytes.
+    pub digest: RecordDigest,
+    /// Paths that were asked for, or that may differ; none lies above or below another or one that is recorded.
+    pub looked: BTreeSet<TreePath>,
+    /// What lies there: files, links or nothing.
+    pub actual: Actual,
+    /// The VERSION file's bytes, if it was asked for and is a regular file.
+    pub version_file: Option<Vec<u8>>,
+    /// The last word on its health.
+    pub health: Option<Health>,
+}
 
 /// Looks at a root.
 pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostError> {
