@@ -169,6 +169,7 @@ stories! {
     export
     first_contact
     goodbye
+    health
     host_keys
     interrupted
     lock
@@ -182,6 +183,7 @@ stories! {
     revert
     secrets
     secrets_in_files
+    services
     reports
     rollback
     rollback_alone

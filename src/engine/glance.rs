@@ -8,7 +8,7 @@
 //! packs and versions, and holds no path.
 
 use crate::host::Observation;
-use crate::host::{Glance, Unchanged, version_file};
+use crate::host::{Glance, Health, Unchanged, version_file};
 use crate::model::actual::Actual;
 use crate::model::desired::{Desired, DesiredPack, Resolution};
 use crate::model::fleet::{Deployment, State};
@@ -21,7 +21,7 @@ use crate::plan::drift::PackDrift;
 use super::report::{Report, Survey};
 use super::resolve::Resolutions;
 use super::workspace::Workspace;
-use super::{Options, Unmanaged};
+use super::{Options, Recover, Unmanaged};
 
 /// The report of a deployment that is in sync; `None` if that cannot be told without planning.
 pub(super) fn in_sync(
@@ -46,6 +46,10 @@ pub(super) fn in_sync(
     // Whatever goes wrong goes wrong once more on the real look, which reports it.
     let unchanged = workspace.host(deployment).unchanged(&glance).ok()??;
     version_file::parse(unchanged.version_file.as_deref()).ok()?;
+    // Whoever would go on with what was left open has to look for real.
+    if options.recover == Recover::Whole && unchanged.health.as_ref().is_some_and(Health::is_open) {
+        return None;
+    }
     Some(Report::looked(survey(workspace, deployment, glance, unchanged), None))
 }
 

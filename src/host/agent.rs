@@ -10,6 +10,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -89,8 +91,9 @@ pub fn serve(
         Ok(None) => return refuse(output, WireError::Order("a hello that names no deployment")),
         Err(error) => return refuse(output, error),
     };
-    let host = LocalHost::open(bound.root.clone());
-    let session = Session { host, token, fleet: bound.fleet, deployment: bound.deployment };
+    let left_alone = Arc::new(AtomicBool::new(false));
+    let host = LocalHost::open(bound.root.clone()).left_alone_when(Arc::clone(&left_alone));
+    let session = Session { host, token, fleet: bound.fleet, deployment: bound.deployment, left_alone };
     loop {
         let asked = match message::receive::<Asked>(&mut frames, input, Working::Refused) {
             Ok(Some(asked)) => asked,
@@ -127,6 +130,8 @@ struct Session {
     token: String,
     fleet: FleetName,
     deployment: DeploymentName,
+    /// Set once the other side was found gone while this one worked.
+    left_alone: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -163,12 +168,12 @@ impl Session {
                 let told = serde_json::to_string(&features);
                 told.map(Answer::Features).map_err(|error| HostError::Told(Told::of(&error)))
             }),
-            Request::Examine(exam) => at_work(output, || host.examine(&exam)).map(Answer::Examined),
+            Request::Examine(exam) => self.at_work(output, || host.examine(&exam)).map(Answer::Examined),
             Request::Prepare(preparation) => {
-                at_work(output, || host.prepare(&preparation)).map(Answer::Prepared)
+                self.at_work(output, || host.prepare(&preparation)).map(Answer::Prepared)
             }
             Request::Recover(look, resume) => {
-                at_work(output, || host.recover(&look, &resume)).map(Answer::Recovered)
+                self.at_work(output, || host.recover(&look, &resume)).map(Answer::Recovered)
             }
             Request::Check(sent) => return self.check(sent, frames, input, output),
             Request::Apply(sent) => return self.apply(*sent, frames, input, output),
@@ -212,7 +217,7 @@ impl Session {
         let commit = Commit { plan: &plan, now, version_file, sync_log, keep_generations, reread, aftercare };
         let mut arriving = Arriving::of(&self.host, &plan, &blobs::needs(&plan));
         arrive(&mut arriving, &blobs::needs(&plan), frames, input, output)?;
-        let ended = at_work_on(&arriving, output, || self.host.apply(&commit, &arriving));
+        let ended = self.at_work_on(&arriving, output, || self.host.apply(&commit, &arriving));
         arriving.finish()?;
         Ok(ended.map_or_else(|error| Answer::Failed(error.into()), Answer::Applied))
     }
@@ -234,9 +239,23 @@ impl Session {
             check::actions(&check).filter_map(|action| Some(action.after?.content)).collect();
         let mut arriving = Arriving::of(&self.host, &plan, &needs);
         arrive(&mut arriving, &needs, frames, input, output)?;
-        let ended = at_work_on(&arriving, output, || self.host.check(&check, &arriving));
+        let ended = self.at_work_on(&arriving, output, || self.host.check(&check, &arriving));
         arriving.finish()?;
         Ok(ended.map_or_else(|error| Answer::Failed(error.into()), Answer::Checked))
+    }
+
+    /// Signs of work while blobs do not come any more.
+    fn at_work_on<T>(
+        &self,
+        arriving: &Arriving<'_>,
+        output: &mut (dyn Write + Send),
+        work: impl FnOnce() -> T,
+    ) -> T {
+        with_signs(output, &self.left_alone, || arriving.is_complete(), work)
+    }
+
+    fn at_work<T>(&self, output: &mut (dyn Write + Send), work: impl FnOnce() -> T) -> T {
+        with_signs(output, &self.left_alone, || true, work)
     }
 
     /// A plan for this session's deployment.
@@ -274,18 +293,10 @@ fn arrive<'a>(
     Ok(())
 }
 
-/// Signs of work while blobs do not come any more.
-fn at_work_on<T>(arriving: &Arriving<'_>, output: &mut (dyn Write + Send), work: impl FnOnce() -> T) -> T {
-    with_signs(output, || arriving.is_complete(), work)
-}
-
-fn at_work<T>(output: &mut (dyn Write + Send), work: impl FnOnce() -> T) -> T {
-    with_signs(output, || true, work)
-}
-
 /// Does the work on this thread; another one says from time to time that it goes on.
 fn with_signs<T>(
     output: &mut (dyn Write + Send),
+    left_alone: &AtomicBool,
     may_speak: impl Fn() -> bool + Send,
     work: impl FnOnce() -> T,
 ) -> T {
@@ -295,7 +306,10 @@ fn with_signs<T>(
             while let Err(RecvTimeoutError::Timeout) = waits.recv_timeout(SIGN_OF_WORK) {
                 if may_speak() {
                     // Whoever does not hear it is told by the end of the pipe.
-                    let _unheard = frame::write(output, Kind::Working, &[]).map(|()| output.flush());
+                    let sign = frame::write(output, Kind::Working, &[]);
+                    if sign.is_err() || output.flush().is_err() {
+                        left_alone.store(true, Ordering::Release);
+                    }
                 }
             }
         });

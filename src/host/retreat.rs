@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::cache::StatCache;
 use super::generations::Generations;
+use super::journal::Manifest;
 use super::scan::{Looked, Scan};
 use super::state::read_packed;
 use super::tend::Tend;
@@ -45,12 +46,20 @@ pub(super) fn watch(
     saved: Vec<EditId>,
     blobs: Option<&dyn Blobs>,
 ) -> Result<Applied, HostError> {
+    let purpose = manifest_of(round, generation).map(|manifest| manifest.purpose);
+    let undoable = matches!(purpose, Some(Purpose::Sync | Purpose::RestoreEdit));
     let (evidence, reject) = match tend.watch() {
-        Ok(()) if (round.attended)() => {
+        Ok(()) if !undoable || (round.attended)() => {
             round.note(generation, Verdict::Healthy, &[], &tend);
             return Ok(Applied::Done { generation, saved, said: tend.said });
         }
         Ok(()) => (alone(), Reject::Nothing),
+        Err(evidence) if !undoable => {
+            round.note(generation, Verdict::Ill, std::slice::from_ref(&evidence), &tend);
+            let why = "what a person went back to is not taken back by itself".to_owned();
+            let (said, evidence, back) = (tend.said, vec![evidence], Back::Stuck { why });
+            return Ok(Applied::Ill(Box::new(TakenBack { tried: generation, said, evidence, back, saved })));
+        }
         Err(evidence) => (evidence, Reject::Change),
     };
     let mut taken = retreat(round, tend, vec![evidence], reject, blobs)?;
@@ -127,13 +136,16 @@ pub(super) fn resumed(round: &Round<'_>) -> Result<Option<Recovery>, HostError> 
 pub(super) fn is_way_back(round: &Round<'_>, note: &Health, generation: u64) -> bool {
     let to = note.generation.checked_sub(1).map(|to| Purpose::Rollback { to });
     let next = note.verdict == Verdict::GoingBack && note.generation + 1 == generation;
-    let slots = Generations::open(round.state).ok().flatten().and_then(|all| all.slots(generation).ok());
-    next && slots.and_then(|slots| Generations::manifest(&slots)).map(|manifest| manifest.purpose) == to
+    next && manifest_of(round, generation).map(|manifest| manifest.purpose) == to
+}
+
+fn manifest_of(round: &Round<'_>, generation: u64) -> Option<Manifest> {
+    let slots = Generations::open(round.state).ok().flatten()?.slots(generation).ok()?;
+    Generations::manifest(&slots)
 }
 
 fn actions_of(round: &Round<'_>, generation: u64) -> Vec<Action> {
-    let slots = Generations::open(round.state).ok().flatten().and_then(|all| all.slots(generation).ok());
-    slots.and_then(|slots| Generations::manifest(&slots)).map(|manifest| manifest.actions).unwrap_or_default()
+    manifest_of(round, generation).map(|manifest| manifest.actions).unwrap_or_default()
 }
 
 /// Packs that did not pass; none if that is not known.
@@ -302,7 +314,9 @@ pub(super) fn gone_back(
     let present = |pack: &PackName| record.as_ref().is_some_and(|record| record.packs.contains_key(pack));
     let tasks = round.care.going_back(actions, up, present);
     let mut tend = Tend::new(round.ground, tasks, Timestamp::now(), None);
-    let still = tend.stop().and_then(|()| tend.begin()).and_then(|()| tend.watch()).err();
+    // Where nothing was found ill it only has to run again.
+    let watch = |tend: &mut Tend<'_>| if evidence.is_empty() { Ok(()) } else { tend.watch() };
+    let still = tend.stop().and_then(|()| tend.begin()).and_then(|()| watch(&mut tend)).err();
     let generation = record.as_ref().map_or(0, |record| record.generation);
     match &still {
         Some(still) => round.note(generation, Verdict::Ill, std::slice::from_ref(still), &tend),

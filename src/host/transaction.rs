@@ -191,12 +191,16 @@ pub(super) fn carry(
         },
         Err(Halt::Moved { path, found }) => {
             back(round, &mut switch, direction, &Why::Moved).map_err(&pending)?;
-            go_on(round, &manifest, &up).map_err(pending)?;
+            if !tend.tasks().stops.is_empty() {
+                go_on(round, &manifest, &up).map_err(pending)?;
+            }
             Ok(Carried::Moved { path, found })
         }
         Err(Halt::Failed(error @ HostError::Unfit { .. })) => {
             back(round, &mut switch, direction, &Why::Moved).map_err(&pending)?;
-            go_on(round, &manifest, &up).map_err(pending)?;
+            if !tend.tasks().stops.is_empty() {
+                go_on(round, &manifest, &up).map_err(pending)?;
+            }
             Err(error)
         }
         Err(Halt::Failed(error)) => {

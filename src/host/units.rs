@@ -103,15 +103,23 @@ pub fn look(root: &Dir, unit: &Unit) -> Result<UnitState, String> {
 
 /// The last lines of a unit's journal since a moment.
 pub fn last_lines(root: &Dir, unit: &Unit, since: Timestamp, count: usize) -> Vec<String> {
-    let (name, since, count) =
-        (format!("--unit={}", unit.name), format!("--since={}", moment(since)), count.to_string());
-    let arguments = [&name, &since, "--no-pager", "--quiet", "--no-hostname", "--lines", &count];
+    let (name, since) = (format!("--unit={}", unit.name), format!("--since={}", moment(since)));
+    // Its own `--lines` are the first ones where it is told since when.
+    let arguments = [&name, &since, "--no-pager", "--quiet", "--no-hostname"];
     let words = words("journalctl", unit, &arguments);
     let environment = environment(unit);
     let (limit, offspring) = (QUESTION, Offspring::Ends);
     let command = Run { words: &words, at: root, environment: &environment, limit, offspring };
     match run(&command) {
-        Ok(ran) if ran.failure(0, limit).is_none() => ran.output.lines().map(str::to_owned).collect(),
+        Ok(ran) if ran.failure(0, limit).is_none() => {
+            let (of_systemd, mut lines): (Vec<&str>, Vec<&str>) =
+                ran.output.lines().partition(|line| line.contains(" systemd[1]: "));
+            // What it said itself tells more than that it was started again.
+            if lines.is_empty() {
+                lines = of_systemd;
+            }
+            lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+        }
         // There is nothing more to tell, and that is no news.
         _ => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! A root on this machine against whatever can go wrong: kills, failing calls, power cuts, odd disks.
 
+mod care;
 mod disk;
 mod hostile;
 mod kill;

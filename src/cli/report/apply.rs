@@ -120,8 +120,10 @@ fn more(workspace: &Workspace, report: &Report, hints: &Hints) -> Vec<String> {
     }
     match &report.recovered {
         Some(Recovery::Forward { generation, said }) => {
-            let word = if said.is_empty() { String::new() } else { format!(" · {}", care::said(said)) };
-            lines.push(format!("an interrupted switch was finished first: generation {generation}{word}"));
+            lines.push(match said.as_slice() {
+                [] => format!("an interrupted switch was finished first: generation {generation}"),
+                said => format!("generation {generation}, left by an earlier run: {}", care::said(said)),
+            });
         }
         Some(Recovery::Back { generation, saved }) => {
             lines.push(format!("an interrupted switch was undone first: generation {generation} stands"));
