@@ -360,7 +360,10 @@ impl Undo<'_> {
                 Some(wanted) => {
                     next.packs.insert(name.clone(), wanted.recorded.clone());
                 }
-                None if !next.entries.values().any(|recorded| &recorded.owner == name) => {
+                // An edit that is left behind is no reason to call its pack installed.
+                None if self.conflicts == Conflicts::Leave
+                    || !next.entries.values().any(|recorded| &recorded.owner == name) =>
+                {
                     next.packs.remove(name);
                 }
                 None => {}
