@@ -84,7 +84,8 @@ impl Before<'_> {
                 after.get(at).is_some_and(|(kind, _)| *kind == local.0)
             } else {
                 let carried = |(at, result): (&String, &File)| {
-                    carries(base, &local, result)
+                    *result == local
+                        || carries(base, &local, result)
                         || self.upstream.get(at).is_some_and(|theirs| is_merge(base, &local, theirs, result))
                 };
                 after.iter().any(carried)
