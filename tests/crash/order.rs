@@ -73,6 +73,8 @@ fn cut_everywhere(stand: &Stand, beginning: &Path, what: &str) -> (usize, usize,
                 let is_old = state.record == old.record;
                 let expected = if is_old { &old } else { &new };
                 if !is_old {
+                    let kept = host.generations().unwrap().len();
+                    assert!(kept >= stand.generations, "{case}: what came out is lost");
                     assert_eq!(directories, self::directories(&stand.new), "{case}");
                 }
                 if is_old {

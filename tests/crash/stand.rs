@@ -242,7 +242,7 @@ pub struct Stand {
     pub story: Story,
     pub old: State,
     pub new: State,
-    generations: usize,
+    pub generations: usize,
     /// Calls that the kernel does not have: every one of them fails so.
     pub lacking: Vec<(&'static str, &'static str)>,
 }
