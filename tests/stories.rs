@@ -181,6 +181,7 @@ stories! {
     problems
     renames
     revert
+    saved_plans
     secrets
     secrets_in_files
     services

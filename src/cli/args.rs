@@ -12,6 +12,7 @@ use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Offline;
+use crate::model::PlanId;
 
 pub use agent::Agent;
 pub use capture::{Capture, Export, From};
@@ -210,6 +211,9 @@ pub struct Plan {
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
     #[arg(long)]
     pub locked: bool,
+    /// Save what an apply would do, for `apply FILE`
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub out: Option<Utf8PathBuf>,
     /// Show only what this change of the fleet repository causes: compared with where it and REV parted
     #[arg(long, value_name = "REV")]
     pub against: Option<String>,
@@ -230,11 +234,16 @@ only those that depend on it.
 
 Examples:
   packfleet apply label:canary
-  packfleet apply --yes -j 4"))]
+  packfleet apply --yes -j 4
+  packfleet plan --out agreed.json && packfleet apply --yes agreed.json"))]
 pub struct Apply {
-    /// Which deployments
-    #[arg(value_name = "SELECTOR")]
+    /// Which deployments; or one file that `plan --out` wrote: exactly that is done, and where something moved since,
+    /// nothing
+    #[arg(value_name = "SELECTOR|FILE")]
     pub selectors: Vec<String>,
+    /// Do nothing unless the plan still has this id, of `plan -o json` or `-o markdown`
+    #[arg(long, value_name = "ID", value_parser = plan_id)]
+    pub plan_id: Option<PlanId>,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -253,6 +262,10 @@ pub struct Apply {
     /// What a host is that does not answer
     #[command(flatten)]
     pub offline: StrictOffline,
+}
+
+fn plan_id(text: &str) -> Result<PlanId, String> {
+    text.parse().map_err(|_| "an id is 64 hexadecimal digits, as plan -o json prints it".to_owned())
 }
 
 /// `adopt`

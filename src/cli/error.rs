@@ -23,10 +23,11 @@ use crate::engine::capture::CaptureError;
 use crate::engine::edited::EditedError;
 use crate::engine::export::ExportError;
 use crate::engine::lock::WriteError;
+use crate::engine::saved::SavedError;
 use crate::engine::{Failure, LoadError, overlay};
 use crate::host::HostError;
 use crate::host::wire::WireError;
-use crate::model::{DeploymentName, OverlayName};
+use crate::model::{DeploymentName, OverlayName, PlanId};
 use crate::source::SourceError;
 use crate::source::publish::PublishError;
 
@@ -106,6 +107,23 @@ pub enum CliError {
     /// The session of an agent was broken off.
     #[error("the session ended")]
     Session(#[source] WireError),
+    /// The plan is another one than was agreed to; nothing was changed.
+    #[error("plan {} is what would be done now, not plan {}: nothing was changed", .now.short(), .asked.short())]
+    OtherPlan {
+        /// What was agreed to.
+        asked: PlanId,
+        /// What would be done.
+        now: PlanId,
+    },
+    /// A file that is no saved plan of this fleet.
+    #[error("cannot apply {path}")]
+    SavedPlan {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why not.
+        #[source]
+        source: SavedError,
+    },
     /// No worker threads.
     #[error("cannot start work")]
     Runtime(#[source] io::Error),
@@ -144,6 +162,8 @@ impl CliError {
             | Self::Select(_)
             | Self::Load(LoadError::Invalid { .. } | LoadError::Lock { .. }) => Exit::Usage,
             Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
+            Self::SavedPlan { .. } => Exit::Usage,
+            Self::OtherPlan { .. } => Exit::Refused,
             Self::Capture(error) => of_capture(error),
             Self::Export(error) => of_export(error),
             Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
@@ -187,6 +207,9 @@ impl CliError {
             }
             Self::Select(_) => Some("a name, a glob such as 'edge-*', or label:X; a+b means both".to_owned()),
             Self::Usage { hint, .. } => hint.clone(),
+            Self::OtherPlan { .. } | Self::SavedPlan { .. } => {
+                Some(format!("{} FILE shows and saves it as it is now", hints.command(&["plan", "--out"])))
+            }
             Self::Failure { deployment, failure } => hints.of_failure(failure, deployment),
             Self::Editor { hint, .. } => Some(hint.clone()),
             Self::OverlayWork(failure) => hints.of_overlay(failure),

@@ -154,6 +154,9 @@ impl Hints {
         let error = match failure {
             Failure::Host(error) => error,
             Failure::Moved { .. } => return Some(format!("{plan} shows what is there now; then {apply}")),
+            Failure::OtherPlan { .. } => {
+                return Some(format!("{plan} shows it as it is now; save that, and agree to it"));
+            }
             Failure::Lost(_) => return Some(format!("report it, with the output of {apply} -vv")),
             Failure::Ill(_) | Failure::Request(_) => return None,
             Failure::Interrupted => return Some(apply),

@@ -5,6 +5,7 @@
 //! ```text
 //! fleet        name, file, commit, branch, dirty
 //! exit_code    what the command exits with
+//! plan_id      one id over all that an apply would do, for apply --plan-id; or null
 //! against      rev, base, untouched, earlier, gone: what a plan was compared with (its plans have no id then); or null
 //! deployments  one object each:
 //!   deployment, root, selected, outcome, generation, committed, interrupted, plan (the id)
@@ -36,14 +37,12 @@
 use serde_json::{Value, json};
 
 use super::error::causes;
-use super::exit::Exit;
 use super::hint::Hints;
+use super::output::Told;
 use super::printer::shown;
 use super::report::words;
 use crate::desired::finding::Finding;
-use crate::engine::against::Against;
 use crate::engine::mask::Mask;
-use crate::engine::orphans::Orphan;
 use crate::engine::report::{cause_word, conflict_word};
 use crate::engine::{Report, Survey, Workspace};
 use crate::host::{Back, Evidence, Health, SavedEdit, TakenBack};
@@ -56,15 +55,8 @@ use crate::model::record::Record;
 pub const FORMAT: u32 = 1;
 
 /// A document of plan, apply, status or rollback.
-pub fn reports(
-    kind: &str,
-    workspace: &Workspace,
-    reports: &[Report],
-    orphans: &[Orphan],
-    exit: Exit,
-    hints: &Hints,
-    against: Option<&Against>,
-) -> String {
+pub fn reports(told: &Told<'_>, hints: &Hints) -> String {
+    let Told { kind, workspace, reports, orphans, exit, against, plan } = told;
     let at = workspace.commit();
     let orphans: Vec<Value> = orphans
         .iter()
@@ -89,7 +81,7 @@ pub fn reports(
         .collect();
     text(&json!({
         "format": FORMAT,
-        "kind": kind,
+        "kind": kind.word(),
         "fleet": {
             "name": workspace.fleet.name,
             "file": workspace.file,
@@ -98,6 +90,7 @@ pub fn reports(
             "dirty": at.map(|at| at.dirty),
         },
         "exit_code": exit.code(),
+        "plan_id": plan.map(|plan| plan.id.to_string()),
         "against": against.map(|against| json!({
             "rev": against.rev,
             "base": against.base.as_ref().map(|base| base.commit.as_str()),

@@ -19,6 +19,7 @@ use super::report::{github, junit, markdown};
 use super::{json, report};
 use crate::engine::against::Against;
 use crate::engine::orphans::Orphan;
+use crate::engine::saved::SavedPlan;
 use crate::engine::workspace::LoadError;
 use crate::engine::{Report, Workspace};
 
@@ -36,6 +37,8 @@ pub struct Told<'a> {
     pub exit: Exit,
     /// What a plan was compared with: only what is new since then is in it.
     pub against: Option<&'a Against>,
+    /// What would be, or was to be, carried out, under one id.
+    pub plan: Option<&'a SavedPlan>,
 }
 
 /// Which command reports.
@@ -93,10 +96,7 @@ pub fn emit(
     for sink in &outputs.sinks {
         let report = match sink.format {
             Format::Text => text(),
-            Format::Json => {
-                let Told { kind, workspace, reports, orphans, exit, against } = told;
-                json::reports(kind.word(), workspace, reports, orphans, *exit, &context.hints, *against)
-            }
+            Format::Json => json::reports(told, &context.hints),
             Format::Markdown => markdown::report(told, &context.hints, markdown::COMMENT),
             Format::Junit => junit::report(told, &context.hints)?,
             Format::Github => {

@@ -11,6 +11,7 @@
 //! export     the same, or overlays    ─► a commit for the pack's repository
 //! against    what a change of the fleet repository causes: two fleets' plans for the same hosts
 //! doctor     what hosts, sources and this machine are fit for; and what makes a new host fit
+//! saved      plans in a file: what was agreed to is carried out, or refused by name
 //! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
 //! ```
 //!
@@ -45,6 +46,7 @@ pub mod report;
 mod repository;
 pub mod resolve;
 pub mod rollback;
+pub mod saved;
 mod sketch;
 pub mod whereabouts;
 pub mod working_tree;

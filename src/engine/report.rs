@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack};
 use crate::model::desired::Desired;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
-use crate::model::{Content, DeploymentName, PackName, TreePath};
+use crate::model::{Content, DeploymentName, PackName, PlanId, TreePath};
 use crate::plan::{Drift, Judged, Standing};
 
 use super::resolve::Resolved;
@@ -117,6 +117,14 @@ pub enum Failure {
     /// The change was found ill.
     #[error("{0}")]
     Ill(Box<TakenBack>),
+    /// What would be carried out is not what was saved and agreed to; nothing was changed.
+    #[error("{}", other_plan(.saved.as_ref(), .now.as_ref()))]
+    OtherPlan {
+        /// The plan that was saved; `None` if there was nothing to do then.
+        saved: Option<PlanId>,
+        /// The plan now.
+        now: Option<PlanId>,
+    },
     /// A worker died; a defect of packfleet.
     #[error("the pass over {0} ended without an answer; this is a defect of packfleet")]
     Lost(DeploymentName),
@@ -126,6 +134,19 @@ pub enum Failure {
     /// Somebody ended the run before this was begun.
     #[error("not begun: the run was interrupted")]
     Interrupted,
+}
+
+fn other_plan(saved: Option<&PlanId>, now: Option<&PlanId>) -> String {
+    let now = now.map_or("none".to_owned(), |now| format!("plan {}", now.short()));
+    match saved {
+        Some(saved) => format!(
+            "plan {} was saved, and {now} is what would be done now: the host, its record or a pin moved; nothing was changed",
+            saved.short()
+        ),
+        None => format!(
+            "nothing was to be done here when the plan was saved, and {now} is what would be done now: nothing was changed"
+        ),
+    }
 }
 
 impl From<HostError> for Failure {

@@ -1,5 +1,7 @@
 //! `apply`: the plan, a question, and the plan carried out.
 
+use camino::Utf8Path;
+
 use super::lock;
 use crate::cli::args::{Apply, Format};
 use crate::cli::context::Context;
@@ -13,7 +15,8 @@ use crate::cli::report;
 use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Ids, Show, plan, sum, would_commit};
 
-use crate::engine::{Options, Recover, Report, fleet};
+use crate::engine::saved::SavedPlan;
+use crate::engine::{Options, Recover, Report, Workspace, fleet};
 use crate::host::Trust;
 
 pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
@@ -21,7 +24,11 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     if args.locked {
         lock::demand(&workspace, context)?;
     }
-    let selected = context.select(&workspace, &args.selectors)?;
+    let saved = saved(args, &workspace)?;
+    let selected = match &saved {
+        Some(saved) => saved.deployments(),
+        None => context.select(&workspace, &args.selectors)?,
+    };
     if !args.yes && !context.can_ask {
         return Err(CliError::Usage {
             what: "apply asks before it writes, and there is no terminal to ask on".to_owned(),
@@ -38,6 +45,13 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let mut reports: Vec<Report> = reports?;
+    if let Some(saved) = &saved {
+        saved.bind(&workspace, &mut reports);
+    }
+    let plan_now = SavedPlan::of(&workspace, &reports);
+    if let Some(asked) = args.plan_id.filter(|asked| *asked != plan_now.id) {
+        return Err(CliError::OtherPlan { asked, now: plan_now.id });
+    }
     let goes = reports.iter().filter(|report| would_commit(&workspace, report)).count();
     let mut interrupted = None;
     if goes > 0 {
@@ -72,11 +86,29 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         orphans: &[],
         exit,
         against: None,
+        plan: Some(&plan_now),
     };
     output::emit(&args.outputs, &told, context, printer, || {
         report::apply::apply(&workspace, &reports, &context.hints)
     })?;
     Ok(exit)
+}
+
+/// The plan that was saved in a file, if that is what is to be applied. A deployment of that name comes first.
+fn saved(args: &Apply, workspace: &Workspace) -> Result<Option<SavedPlan>, CliError> {
+    let [one] = args.selectors.as_slice() else { return Ok(None) };
+    let path = Utf8Path::new(one);
+    if workspace.fleet.deployments.contains_key(one.as_str()) || !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
+        operation: "read the plan",
+        path: path.to_owned(),
+        source,
+    })?;
+    SavedPlan::parse(&text, &workspace.fleet.name)
+        .map(Some)
+        .map_err(|source| CliError::SavedPlan { path: path.to_owned(), source })
 }
 
 /// Asks; anything but yes ends the command.

@@ -1,5 +1,7 @@
 //! `plan`: what an apply would do. Writes nothing.
 
+use camino::Utf8Path;
+
 use super::lock;
 use crate::cli::args::Plan;
 use crate::cli::context::Context;
@@ -13,6 +15,7 @@ use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Ids, Show, plan, sum};
 use crate::cli::report::words::count;
 use crate::engine::against::{self, Against};
+use crate::engine::saved::SavedPlan;
 use crate::engine::{Options, Recover, Report, Unmanaged, fleet};
 use crate::host::Trust;
 
@@ -36,6 +39,10 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
         Some(rev) => Some(compared(rev, &mut reports, args, context, &options)?),
         None => None,
     };
+    let saved = against.is_none().then(|| SavedPlan::of(&workspace, &reports));
+    if let (Some(file), Some(saved)) = (&args.out, &saved) {
+        save(file, saved, context, printer)?;
+    }
     let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };
     let exit = of_reports(&reports, counts);
     let orphans = context.orphans(&workspace, &args.selectors);
@@ -46,6 +53,7 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
         orphans: &orphans,
         exit,
         against: against.as_ref(),
+        plan: saved.as_ref(),
     };
     output::emit(&args.outputs, &told, context, printer, || {
         let show = Show {
@@ -67,6 +75,24 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
         }
     })?;
     Ok(exit)
+}
+
+/// Writes a plan for a later apply.
+fn save(
+    file: &Utf8Path,
+    saved: &SavedPlan,
+    context: &Context,
+    printer: &mut Printer,
+) -> Result<(), CliError> {
+    let failed = |source| CliError::File { operation: "write the plan", path: file.to_owned(), source };
+    std::fs::write(file, saved.text()).map_err(failed)?;
+    printer.talk(format!(
+        "saved plan {} of {} to {file}; {} carries out exactly that",
+        saved.id.short(),
+        count(saved.plans.len(), "deployment"),
+        context.hints.command(&["apply", file.as_str()])
+    ));
+    Ok(())
 }
 
 /// Leaves in the reports what the change since the merge base with `rev` causes.

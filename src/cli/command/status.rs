@@ -38,6 +38,7 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
         orphans: &orphans,
         exit,
         against: None,
+        plan: None,
     };
     output::emit(&args.outputs, &told, context, printer, || {
         let table = status(&workspace, &reports, &context.hints, rows, context.width);

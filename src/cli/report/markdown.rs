@@ -29,6 +29,12 @@ pub fn report(told: &Told<'_>, hints: &Hints, most: usize) -> String {
     for sentence in told.against.iter().flat_map(|against| super::against::sentences(against)) {
         out.push_str(&format!("\n{}\n", html(&sentence)));
     }
+    if let Some(plan) = told.plan.filter(|plan| told.kind == Kind::Plan && !plan.plans.is_empty()) {
+        out.push_str(&format!(
+            "\nPlan {}: `packfleet apply --plan-id` does exactly this, or nothing.\n",
+            code(&plan.id.to_string())
+        ));
+    }
     let rows = rows(told.workspace, &blocks);
     let mut pieces: Vec<String> = Vec::new();
     if !rows.is_empty() {

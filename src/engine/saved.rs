@@ -1,0 +1,143 @@
+//! Saved plans: what was looked at and agreed to is what is carried out, or nothing is.
+//!
+//! ```text
+//! plan --out FILE ─► per deployment: the plan's id        one id over all of them
+//! apply FILE      ─► looked at and planned anew: the same id goes on, another one is refused, by name
+//! ```
+//! A plan's id covers the generation, the record, every step with what lies there before and after, and the
+//! holds. So a host whose tree, generation or pins moved refuses alone, and the others proceed. The file holds no
+//! content and no time: the same plan makes the same file, here or on another machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{Failure, Outcome, Report};
+use super::workspace::Workspace;
+use crate::model::fleet::Mode;
+use crate::model::{DeploymentName, FleetName, PlanId};
+
+/// The version of the file's layout.
+const FORMAT: u32 = 1;
+/// What the file says that it is.
+const KIND: &str = "saved-plan";
+
+/// The plans of several deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPlan {
+    format: u32,
+    kind: String,
+    /// The fleet that it is of.
+    pub fleet: FleetName,
+    /// One id over all plans.
+    pub id: PlanId,
+    /// What is to be carried out, by deployment. Those with nothing to do are not among them.
+    pub plans: BTreeMap<DeploymentName, PlanId>,
+}
+
+/// A file that is no saved plan of this fleet.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// Not of this layout.
+    #[error("it is no saved plan")]
+    Syntax(#[source] serde_json::Error),
+    /// Of a later packfleet, or something else.
+    #[error("it is a {kind} of format {format}, not a {KIND} of format {FORMAT}")]
+    Format {
+        /// What it says that it is.
+        kind: String,
+        /// Its version.
+        format: u32,
+    },
+    /// Of another fleet.
+    #[error("it is a plan of fleet {of}, not of {here}")]
+    Fleet {
+        /// Its fleet.
+        of: FleetName,
+        /// The one at hand.
+        here: FleetName,
+    },
+    /// Somebody changed it.
+    #[error("it was changed: its id is not that of its plans")]
+    Changed,
+}
+
+impl SavedPlan {
+    /// What an apply of these reports would carry out.
+    pub fn of(workspace: &Workspace, reports: &[Report]) -> Self {
+        let plans = reports
+            .iter()
+            .filter(|report| goes(workspace, report))
+            .filter_map(|report| Some((report.deployment.clone(), report.survey.as_ref()?.plan.id())))
+            .collect();
+        let fleet = workspace.fleet.name.clone();
+        Self { format: FORMAT, kind: KIND.to_owned(), id: id_of(&fleet, &plans), fleet, plans }
+    }
+
+    /// Reads a file's text.
+    pub fn parse(text: &str, fleet: &FleetName) -> Result<Self, SavedError> {
+        let saved: Self = serde_json::from_str(text).map_err(SavedError::Syntax)?;
+        if saved.format != FORMAT || saved.kind != KIND {
+            return Err(SavedError::Format { kind: saved.kind, format: saved.format });
+        }
+        if &saved.fleet != fleet {
+            return Err(SavedError::Fleet { of: saved.fleet, here: fleet.clone() });
+        }
+        if saved.id != id_of(&saved.fleet, &saved.plans) {
+            return Err(SavedError::Changed);
+        }
+        Ok(saved)
+    }
+
+    /// The file's text; `parse` of it gives the same plan.
+    pub fn text(&self) -> String {
+        // Names and digests always serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Refuses whatever would be carried out and is not what was saved. Says how many that are.
+    pub fn bind(&self, workspace: &Workspace, reports: &mut [Report]) -> usize {
+        let mut refused = 0;
+        for report in reports.iter_mut().filter(|report| report.selected) {
+            let saved = self.plans.get(&report.deployment).copied();
+            let now = report.survey.as_ref().map(|survey| survey.plan.id());
+            if goes(workspace, report) && saved != now {
+                refused += 1;
+                report.outcome = Outcome::Refused;
+                report.failure = Some(Failure::OtherPlan { saved, now });
+                if let Some(survey) = &mut report.survey {
+                    survey.plan.commits = false;
+                }
+            }
+        }
+        refused
+    }
+
+    /// The deployments that it is about.
+    pub fn deployments(&self) -> BTreeSet<DeploymentName> {
+        self.plans.keys().cloned().collect()
+    }
+}
+
+/// Whether something would be committed there. What waits for others of the same plan goes, in its turn.
+fn goes(workspace: &Workspace, report: &Report) -> bool {
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    let observed = deployment.is_some_and(|deployment| deployment.mode == Mode::Observe);
+    report.selected
+        && !observed
+        && report.waits.is_empty()
+        && report.survey.as_ref().is_some_and(|survey| survey.plan.commits)
+}
+
+fn id_of(fleet: &FleetName, plans: &BTreeMap<DeploymentName, PlanId>) -> PlanId {
+    let mut hasher = blake3::Hasher::new_derive_key("packfleet saved plan v1");
+    for name in [fleet.as_str()].into_iter().chain(plans.keys().map(DeploymentName::as_str)) {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+    }
+    for id in plans.values() {
+        hasher.update(id.as_bytes());
+    }
+    PlanId::from_bytes(*hasher.finalize().as_bytes())
+}
