@@ -25,6 +25,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Users, by number.
 pub const USERS: [(&str, u32); 3] = [("crew", 4000), ("noisy", 4001), ("plain", 4002)];
 
+/// Where root is at home on a host.
+const ROOT_HOME: &str = "/srv/administrator";
+
 /// A service of one scenario: what the pack below its directory runs.
 const UNIT: &str = "\
 [Unit]
@@ -156,6 +159,13 @@ impl Machine {
         for (file, _, text) in &mut files {
             *text = fs::read_to_string(self.at(file)).expect("a list of users");
         }
+        // Root's home is new: what a shell of this machine does when it starts is no matter of a host's.
+        let (root, new) = (format!("root:x:0:0:root:{ROOT_HOME}:/bin/bash\n"), &mut files[0].2);
+        let others: String =
+            new.lines().filter(|line| !line.starts_with("root:")).map(|line| format!("{line}\n")).collect();
+        *new = root + &others;
+        self.put(&format!("{ROOT_HOME}/.hushlogin"), "", 0o644);
+        self.put("/etc/bash.bashrc", "", 0o644);
         for (name, id) in USERS {
             files[0].2.push_str(&format!("{name}:x:{id}:{id}::/srv/{name}:/bin/bash\n"));
             files[1].2.push_str(&format!("{name}:x:{id}:\n"));
