@@ -192,15 +192,17 @@ pub(super) fn carry(
         Err(Halt::Moved { path, found }) => {
             back(round, &mut switch, direction, &Why::Moved).map_err(&pending)?;
             if !tend.tasks().stops.is_empty() {
-                go_on(round, &manifest, &up).map_err(pending)?;
+                go_on(round, &manifest, &up).map_err(&pending)?;
             }
+            forget(round).map_err(pending)?;
             Ok(Carried::Moved { path, found })
         }
         Err(Halt::Failed(error @ HostError::Unfit { .. })) => {
             back(round, &mut switch, direction, &Why::Moved).map_err(&pending)?;
             if !tend.tasks().stops.is_empty() {
-                go_on(round, &manifest, &up).map_err(pending)?;
+                go_on(round, &manifest, &up).map_err(&pending)?;
             }
+            forget(round).map_err(pending)?;
             Err(error)
         }
         Err(Halt::Failed(error)) => {
@@ -306,7 +308,8 @@ fn settle(round: &Round<'_>) -> Result<Recovery, HostError> {
     }
     if marked || !new && goes_back().map_err(&pending)? {
         let saved = back(round, &mut switch, journal.direction, &Why::Moved).map_err(&pending)?;
-        go_on(round, &manifest, &up).map_err(pending)?;
+        go_on(round, &manifest, &up).map_err(&pending)?;
+        forget(round).map_err(pending)?;
         return Ok(Recovery::Back {
             generation: round.record()?.map_or(0, |record| record.generation),
             saved,
@@ -418,7 +421,7 @@ fn end(round: &Round<'_>, switch: &mut Switch<'_, '_>, tend: &mut Tend<'_>) -> R
     Ok(End::Done { saved, ill })
 }
 
-/// Takes a switch back, whatever of it was done.
+/// Takes a switch back, whatever of it was done; [`forget`] ends it.
 fn back(
     round: &Round<'_>,
     switch: &mut Switch<'_, '_>,
@@ -433,10 +436,13 @@ fn back(
         marked.map_err(failed("mark", ".packfleet/journal"))?;
     }
     uninstall(live, state, slots, manifest)?;
-    let saved = undo(live, state, slots, manifest, why)?;
-    drop_journal(state)?;
-    remove(state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))?;
-    Ok(saved)
+    undo(live, state, slots, manifest, why)
+}
+
+/// A switch that was taken back is over.
+fn forget(round: &Round<'_>) -> Result<(), HostError> {
+    drop_journal(round.state)?;
+    remove(round.state, name::STAGE, 4).map_err(failed("remove", ".packfleet/stage"))
 }
 
 /// Takes an ill switch back, restarts what runs there, and looks whether that is well.
@@ -454,7 +460,9 @@ fn take_back(
         round.note(tried, Verdict::GoingBack, &evidence, tend);
     }
     let saved = back(round, switch, direction, &Why::Ill(at_fault(&evidence)))?;
+    // As long as the journal is there, whoever comes after a crash restarts and looks again.
     let back = gone_back(round, &switch.manifest.actions, up, &evidence)?;
+    forget(round)?;
     Ok(TakenBack { tried, said: tend.said.clone(), evidence, back, saved })
 }
 

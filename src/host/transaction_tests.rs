@@ -267,7 +267,10 @@ impl Cut {
     }
 
     fn try_back(&self) -> Result<Vec<EditId>, HostError> {
-        self.with(|round, switch| back(round, switch, Direction::Forward, &Why::Moved))
+        self.with(|round, switch| {
+            let saved = back(round, switch, Direction::Forward, &Why::Moved)?;
+            forget(round).map(|()| saved)
+        })
     }
 
     fn end(&self) -> Vec<EditId> {
