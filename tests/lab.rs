@@ -45,6 +45,7 @@ const SCENARIOS: &[Scenario] = &[
     ("machines", 2, hosts::machines),
     ("everywhere", 0, fleets::everywhere),
     ("dependents", 4, fleets::dependents),
+    ("git_over_ssh", 2, fleets::git_over_ssh),
     ("upgrade", 2, services::upgrade),
     ("answers_500", 1, services::answers_500),
     ("dies_after_5_s", 1, services::dies_after_5_s),

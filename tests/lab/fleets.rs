@@ -1,4 +1,4 @@
-//! Many hosts at once: all of them, one that is off, those that depend on it.
+//! Many hosts at once: all of them, one that is off, those that depend on it; and a host that serves git.
 
 use std::fs;
 
@@ -53,4 +53,31 @@ pub fn dependents(world: &World) {
     first.wait();
     world.packfleet(&["apply", "--yes"]).code(0);
     assert_eq!(world.text(third, "bot/prompt.md"), world.prompt("1.1.0"));
+}
+
+/// A host that serves git over ssh: packs come from there, as they do from anywhere.
+pub fn git_over_ssh(world: &World) {
+    let [server, client] = &world.machines[..] else { panic!("two machines") };
+    world.bot("1.0.0", Bot::Good);
+    let bare = format!("/srv/{}.git", world.name);
+    let publish = || {
+        let packs = world.path("packs");
+        let at = server.at(&bare);
+        crate::machine::done(std::process::Command::new("rm").arg("-rf").arg(&at));
+        crate::machine::done(
+            std::process::Command::new("git").args(["clone", "-q", "--bare"]).arg(packs).arg(at),
+        );
+    };
+    publish();
+    world.fleet("", "host", "");
+    let file = world.path("fleet/fleet.toml");
+    let text = fs::read_to_string(&file).expect("fleet.toml");
+    fs::write(&file, text.replace("../packs", &format!("ssh://{}{bare}", server.name))).expect("fleet.toml");
+    world.packfleet(&["doctor"]).says("source s answers");
+    world.packfleet(&["apply", "--yes", &client.name]).code(0);
+    assert_eq!(world.text(client, "bot/prompt.md"), world.prompt("1.0.0"));
+    world.bot("1.1.0", Bot::Good);
+    publish();
+    world.packfleet(&["apply", "--yes", &client.name]).code(0).says("1.1.0");
+    assert_eq!(world.text(client, "bot/prompt.md"), world.prompt("1.1.0"));
 }
