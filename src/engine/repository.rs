@@ -3,6 +3,7 @@
 //! Files are read beneath the fleet file's directory and never through a link.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io;
 
@@ -184,11 +185,11 @@ impl Repository {
         };
         let mut overlays = BTreeMap::new();
         for name in names {
-            if !overlays.contains_key(&name) {
+            if let Entry::Vacant(vacant) = overlays.entry(name) {
+                let name = vacant.key().clone();
                 let files = self.overlay_files(&name).map(Option::unwrap_or_default);
-                let overlay =
-                    files.and_then(|files| Overlay::new(name.clone(), files).map_err(|e| e.to_string()));
-                overlays.insert(name, overlay);
+                let overlay = files.and_then(|files| Overlay::new(name, files).map_err(|e| e.to_string()));
+                vacant.insert(overlay);
             }
         }
         Ok(overlays)

@@ -133,7 +133,7 @@ mod tests {
             prop_assert_eq!(parted.lines().count(), record.entries.len());
             let rest = parted.rest.as_ref().unwrap();
             prop_assert_eq!(rest.len() + parted.entries.len(), record.entries.len());
-            prop_assert_eq!(rest.is_empty(), rest.len() == 0);
+            prop_assert_eq!(rest.is_empty(), parted.entries.len() == record.entries.len());
             let counted: usize = record.entries.values().map(|it| &it.owner).collect::<BTreeSet<_>>()
                 .into_iter().map(|owner| rest.count(owner)).sum();
             prop_assert_eq!(counted, rest.len());

@@ -138,7 +138,7 @@ fn locks_of_the_dead_are_no_locks() {
         fs::write(mirror.join(name), "").unwrap();
     }
     assert_eq!(names(&world.run().refresh().unwrap().branches), [("main", Some(second.as_str()))]);
-    world.run().pin(&[world.first.clone()]).unwrap();
+    world.run().pin(std::slice::from_ref(&world.first)).unwrap();
 }
 
 #[test]
