@@ -25,9 +25,40 @@ pub(super) fn settle() {
     SETTLED.get_or_init(set);
 }
 
+/// Says which certificates count, the first time. Every way to a server goes through here.
+///
+/// They are the system's, where OpenSSL was built to look, and where `openssl_probe` finds them: a binary that brings
+/// its own OpenSSL looks in a place that no system has.
+pub(super) fn trust_certificates() {
+    static TRUSTED: OnceLock<()> = OnceLock::new();
+    TRUSTED.get_or_init(|| {
+        settle();
+        trust();
+    });
+}
+
+#[expect(unsafe_code, reason = "git2 marks setters of libgit2's globals as unsafe")]
+fn trust() {
+    let found = openssl_probe::probe();
+    // SAFETY: `trust_certificates` runs this once, before any connection of this process exists that could read
+    // what it writes; those of other threads wait for it.
+    let results = unsafe {
+        [
+            found.cert_file.map(|file| git2::opts::set_ssl_cert_file(file)),
+            found.cert_dir.map(|directory| git2::opts::set_ssl_cert_dir(directory)),
+        ]
+    };
+    for error in results.into_iter().flatten().filter_map(Result::err) {
+        tracing::warn!(%error, "the system's certificates cannot be read");
+    }
+}
+
 #[expect(unsafe_code, reason = "git2 marks setters of libgit2's globals as unsafe")]
 fn set() {
-    // A safe setter, which initialises libgit2.
+    // Before git2 does it: git2 tells OpenSSL first where all certificates are, which then parses every one of them,
+    // for longer than a pass takes in which nothing goes over a network.
+    libgit2_sys::init();
+    // A safe setter, which initialises git2.
     git2::opts::strict_object_creation(true);
     // SAFETY: each writes one integer. `settle` runs this once, before any repository or connection of this
     // process exists that could read it at the same time, and nothing else in the crate sets options.

@@ -13,6 +13,7 @@ use git2::{
 };
 
 use super::SourceError;
+use super::libgit2::trust_certificates;
 use crate::model::fleet::Url;
 
 /// Branches and tags by their names below `refs/`, unpeeled.
@@ -63,6 +64,9 @@ pub(super) fn fetch_specs(repository: &Repository, url: &Url, specs: &[&str]) ->
 }
 
 pub(super) fn anonymous<'r>(repository: &'r Repository, url: &Url) -> Result<Remote<'r>, SourceError> {
+    if directory(url).is_none() {
+        trust_certificates();
+    }
     repository.remote_anonymous(url.expose()).map_err(|error| unreachable(url, &error))
 }
 
