@@ -93,6 +93,7 @@ fn survey(workspace: &Workspace, deployment: &Deployment, glance: Glance, unchan
             digest: Some(unchanged.digest),
             actual: Actual::default(),
             interrupted: None,
+            staged: false,
             version_file: unchanged.version_file,
             health: unchanged.health,
         },

@@ -109,6 +109,7 @@ pub(super) fn survey(
         digest: Some(digest),
         actual,
         interrupted: None,
+        staged: false,
         version_file,
         health,
     };

@@ -73,10 +73,11 @@ pub fn survey(
     let mut recovered = None;
     let observed = host.observe(&look).and_then(|observation| {
         let open = observation.health.as_ref().is_some_and(Health::is_open);
+        let left = observation.interrupted.is_some() || observation.staged;
         let goes = match options.recover {
             Recover::Report => false,
-            Recover::Now => observation.interrupted.is_some(),
-            Recover::Whole => observation.interrupted.is_some() || open && deployment.mode == Mode::Converge,
+            Recover::Now => left,
+            Recover::Whole => left || open && deployment.mode == Mode::Converge,
         };
         if !goes {
             return Ok(observation);

@@ -1,7 +1,7 @@
 //! A look that can only say "unchanged": each inode compared with the stat cache, no record read.
 //!
 //! ```text
-//! no journal · settled · asked for what is recorded · the record's file as it was
+//! no journal, no stage · settled · asked for what is recorded · the record's file as it was
 //!      └─► directories on all cores ─► lstat each ─► as cached? ─ no ─► its bytes are what is recorded?
 //! ```
 //! The first thing that differs ends it, with the answer that a real look is needed: this one explains
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::beneath::Dir;
 use super::cache::{Settled, StatCache, mark};
-use super::journal::Journal;
+use super::journal::{Journal, is_staged};
 use super::local::read_small;
 use super::sight::Looker;
 use super::spread::spread;
@@ -37,7 +37,7 @@ pub(super) struct Unit<'a> {
 /// Glances at a root.
 pub fn glance(ground: &Ground, glance: &Glance) -> Result<Option<Unchanged>, HostError> {
     let Some(state) = ground.state()? else { return Ok(None) };
-    if Journal::load(&state, &ground.at)?.is_some() {
+    if Journal::load(&state, &ground.at)?.is_some() || is_staged(&state)? {
         return Ok(None);
     }
     let cache = StatCache::load(&state);

@@ -161,6 +161,11 @@ impl Journal {
     }
 }
 
+/// Whether there is a stage: without a journal it means nothing once nobody is at work on it.
+pub fn is_staged(state: &Dir) -> Result<bool, HostError> {
+    state.stat(name::STAGE).map(|found| found.is_some()).map_err(failed("look at", ".packfleet/stage"))
+}
+
 /// Under which name the marked journal lies in the stage.
 pub fn marked(slots: &Dir) -> io::Result<&'static str> {
     for name in slot::UNDOS.into_iter().rev() {

@@ -14,7 +14,7 @@ use super::cache::StatCache;
 use super::edits::Edits;
 use super::examine::{self, Exam, Examined};
 use super::generations::{Generations, Index};
-use super::journal::Journal;
+use super::journal::{Journal, is_staged};
 use super::prepare::{self, Preparation, Step};
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
@@ -94,6 +94,7 @@ impl Host for LocalHost {
             digest: None,
             actual: Actual::default(),
             interrupted: None,
+            staged: false,
             version_file: None,
             health: None,
         };
@@ -107,6 +108,7 @@ impl Host for LocalHost {
             observation.health = Health::load(&state);
             observation.interrupted = Journal::load(&state, &self.root)?
                 .map(|journal| Interrupted { generation: journal.generation });
+            observation.staged = observation.interrupted.is_none() && is_staged(&state)?;
             if look.trust == Trust::StatCache {
                 cache = StatCache::load(&state);
             }

@@ -220,6 +220,7 @@ impl Host for MemoryHost {
             record: inside.record.clone(),
             actual,
             interrupted: None,
+            staged: false,
             version_file: version.and_then(leaf),
             health: None,
         })

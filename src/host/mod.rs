@@ -136,6 +136,8 @@ pub struct Observation {
     pub actual: Actual,
     /// A switch was interrupted: the tree may be half old, half new until the next apply.
     pub interrupted: Option<Interrupted>,
+    /// A stage without a journal lies there: that of a run at work, or what one that was cut short left.
+    pub staged: bool,
     /// The VERSION file's bytes, if it was asked for and is a regular file.
     pub version_file: Option<Vec<u8>>,
     /// The last word on its health; `None` if nothing was ever looked at.

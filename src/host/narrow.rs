@@ -1,7 +1,7 @@
 //! A look at a tree of which the record is known to be settled: only what differs from it, and what is asked for.
 //!
 //! ```text
-//! no journal · settled · as asked · the record's file as it was
+//! no journal, no stage · settled · as asked · the record's file as it was
 //!      └─► each inode as the stat cache says? ─ no ─► named ─┐
 //!                                             paths asked for ┴─► the real look, at these alone
 //! ```
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::cache::StatCache;
 use super::glance::{Row, settled, units, unlike};
-use super::journal::Journal;
+use super::journal::{Journal, is_staged};
 use super::local::read_small;
 use super::scan::{Looked, Scan};
 use super::spread::spread;
@@ -54,7 +54,7 @@ pub struct Narrowed {
 /// Looks at a root.
 pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostError> {
     let Some(state) = ground.state()? else { return Ok(None) };
-    if Journal::load(&state, &ground.at)?.is_some() {
+    if Journal::load(&state, &ground.at)?.is_some() || is_staged(&state)? {
         return Ok(None);
     }
     let cache = StatCache::load(&state);

@@ -222,15 +222,20 @@ pub fn recover(
 ) -> Result<Recovery, HostError> {
     let Some(ground) = Ground::open(at)? else { return Ok(Recovery::Nothing) };
     let Some(state) = ground.state()? else { return Ok(Recovery::Nothing) };
-    let mut anything = false;
-    for left in [name::JOURNAL, name::STAGE, cache::SCRATCH] {
-        anything |= state.stat(left).map_err(failed("look at", format!(".packfleet/{left}")))?.is_some();
-    }
-    let open = |state: &Dir| Health::load(state).is_some_and(|health| health.is_open());
-    if !anything && (resume.watch == Watch::Leave || !open(&state)) {
+    let is_there = |left: &str| {
+        let found = state.stat(left).map_err(failed("look at", format!(".packfleet/{left}")));
+        found.map(|found| found.is_some())
+    };
+    let open = || Health::load(&state).is_some_and(|health| health.is_open());
+    let matters = is_there(name::JOURNAL)? || resume.watch == Watch::Anew && open();
+    if !matters && !is_there(name::STAGE)? && !is_there(cache::SCRATCH)? {
         return Ok(Recovery::Nothing);
     }
-    let _lock = Lock::take(&state, at)?;
+    let _lock = match Lock::take(&state, at) {
+        // What lies there is that of the run that has the lock.
+        Err(HostError::Locked { .. }) if !matters => return Ok(Recovery::Nothing),
+        lock => lock?,
+    };
     let care = &resume.aftercare;
     let round = Round { ground: &ground, state: &state, owner, care, now: resume.now, attended };
     let settled = settle(&round)?;

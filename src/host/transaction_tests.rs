@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::super::journal::Step;
+use super::super::journal::{Step, is_staged};
 use super::super::{BlobError, EditId, Reread};
 use super::*;
 use crate::model::plan::{Action, Cause, Plan, Purpose};
@@ -529,7 +529,25 @@ fn a_stage_without_a_journal_is_thrown_away() {
     stage(&ground, &state, None, &stand.commit(), &stand.blobs).unwrap();
     assert!(stand.file(".packfleet/stage/manifest").exists());
     assert_eq!(stand.settle(), Recovery::Nothing);
+    assert!(!stand.file(".packfleet/stage").exists());
     assert_eq!(tree(stand.root()), old_files());
+}
+
+#[test]
+fn a_stage_of_a_run_at_work_is_left_to_it() {
+    let stand = Stand::new();
+    let ground = Ground::open(&stand.at).unwrap().unwrap();
+    let state = state_or_make(&ground).unwrap();
+    let lock = Lock::take(&state, &stand.at).unwrap();
+    stage(&ground, &state, None, &stand.commit(), &stand.blobs).unwrap();
+    let look = || recover(&stand.at, stand.owner(), &Resume::default(), &|| true);
+    assert_eq!(look().unwrap(), Recovery::Nothing);
+    assert!(is_staged(&state).unwrap());
+    commit_point(&state, &state.dir(name::STAGE).unwrap()).unwrap();
+    let refused = look();
+    assert!(matches!(refused, Err(HostError::Locked { .. })), "{refused:?}");
+    drop(lock);
+    assert_eq!(stand.settle(), Recovery::Forward { generation: 2, said: Vec::new() });
 }
 
 #[test]

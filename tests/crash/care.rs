@@ -122,7 +122,7 @@ fn killed_everywhere(mode: &str, standing: &str, ends: &[i32], last: i32) {
     }
     let bench = Bench::new();
     bench.pack(mode);
-    for call in ["renameat2", "unlinkat"] {
+    for call in ["renameat2", "renameat", "unlinkat"] {
         let count = bench.calls(call);
         assert!(count > 2, "{call}: {count}");
         for at in spread(count, 14) {

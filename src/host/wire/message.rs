@@ -145,13 +145,14 @@ pub struct SentObservation {
     unmanaged: Vec<String>,
     hashed: u64,
     interrupted: Option<u64>,
+    staged: bool,
     version_file: Option<Vec<u8>>,
     health: Option<Health>,
 }
 
 impl From<Observation> for SentObservation {
     fn from(seen: Observation) -> Self {
-        let Observation { record, digest, actual, interrupted, version_file, health } = seen;
+        let Observation { record, digest, actual, interrupted, staged, version_file, health } = seen;
         let Actual { paths, directories, unmanaged, hashed } = actual;
         let left = |path: &TreePath| record.as_ref().and_then(|record| record.entries.get(path)?.written);
         let mut differs: BTreeMap<TreePath, Option<Seen>> = BTreeMap::new();
@@ -173,6 +174,7 @@ impl From<Observation> for SentObservation {
             unmanaged,
             hashed,
             interrupted: interrupted.map(|interrupted| interrupted.generation),
+            staged,
             version_file,
             health,
         }
@@ -198,6 +200,7 @@ impl SentObservation {
             digest: self.digest,
             actual: Actual { paths, directories, unmanaged, hashed },
             interrupted: self.interrupted.map(|generation| Interrupted { generation }),
+            staged: self.staged,
             version_file: self.version_file,
             health: self.health,
         })
