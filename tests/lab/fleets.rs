@@ -18,7 +18,11 @@ pub fn everywhere(world: &World) {
     off.crash();
     world.bot("1.1.0", Bot::Good);
     world.hang_up();
-    world.packfleet(&["apply", "--yes", "--jobs", "16"]).code(5).says(&off.name).says("Connection refused");
+    world
+        .packfleet(&["apply", "--yes", "--jobs", "16"])
+        .code(5)
+        .says(&off.name)
+        .says_once("Connection refused");
     for machine in &world.machines[1..] {
         assert_eq!(world.text(machine, "bot/prompt.md"), world.prompt("1.1.0"), "{}", machine.name);
     }

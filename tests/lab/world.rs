@@ -44,6 +44,14 @@ impl Ran {
         assert!(said, "{text:?} is not in\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
         self
     }
+
+    /// Fails unless stdout and stderr together have this text exactly once.
+    #[track_caller]
+    pub fn says_once(self, text: &str) -> Self {
+        let times = self.out.matches(text).count() + self.err.matches(text).count();
+        assert_eq!(times, 1, "{text:?} in\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        self
+    }
 }
 
 impl World {

@@ -13,7 +13,7 @@ use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::lines::Length;
-use crate::cli::report::plan::{Diffs, Ids, Show, plan, sum, would_commit};
+use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum, would_commit};
 
 use crate::engine::saved::SavedPlan;
 use crate::engine::{Options, Recover, Report, Workspace, fleet};
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         let _asked_for_now = workspace.commit();
         if args.outputs.prints(Format::Text) {
             let length = if context.verbose { Length::Whole } else { Length::Short };
-            let show = Show { length, diffs: Diffs::Hidden, ids: Ids::Shown };
+            let show = Show { length, diffs: Diffs::Hidden, ids: Ids::Shown, offline: OfflineHosts::Later };
             let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
             let sum = report::without_next(&sum);
             printer.data(&format!("{}\n{sum}\n", plan(&workspace, &reports, &context.hints, show)));

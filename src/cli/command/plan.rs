@@ -12,7 +12,7 @@ use crate::cli::printer::{Printer, shown};
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::lines::Length;
-use crate::cli::report::plan::{Diffs, Ids, Show, plan, sum};
+use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum};
 use crate::cli::report::words::count;
 use crate::engine::against::{self, Against};
 use crate::engine::saved::SavedPlan;
@@ -60,6 +60,7 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
             length: if context.verbose { Length::Whole } else { Length::Short },
             diffs: if args.diff { Diffs::Shown } else { Diffs::Hidden },
             ids: if against.is_some() { Ids::Hidden } else { Ids::Shown },
+            offline: OfflineHosts::Told,
         };
         let mut text = plan(&workspace, &reports, &context.hints, show);
         text.push_str(&report::orphans::text(&orphans, &context.hints));

@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_report};
 use crate::cli::printer::{Printer, painted};
 use crate::cli::report::lines::Length;
-use crate::cli::report::plan::{Diffs, Ids, Show, body};
+use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, body};
 use crate::cli::report::words::{self, Tally, count};
 use crate::engine::{Outcome, Recover, Report, Workspace, decide, rollback};
 use crate::model::fleet::Deployment;
@@ -68,6 +68,7 @@ fn show(
         length: if context.verbose { Length::Whole } else { Length::Short },
         diffs: Diffs::Hidden,
         ids: Ids::Shown,
+        offline: OfflineHosts::Told,
     };
     printer.data(&format!(
         "{}  back to generation {to}: generation {} → {}\n{}",

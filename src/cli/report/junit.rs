@@ -6,7 +6,7 @@
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
 use super::plain;
-use super::plan::{Diffs, Ids, Show, body};
+use super::plan::{Diffs, Ids, OfflineHosts, Show, body};
 use super::words;
 use crate::cli::error::CliError;
 use crate::cli::hint::Hints;
@@ -27,7 +27,8 @@ pub fn report(told: &Told<'_>, hints: &Hints) -> Result<String, CliError> {
 }
 
 fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
-    let show = Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown };
+    let show =
+        Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown, offline: OfflineHosts::Told };
     let said = plain(&body(told.workspace, report, hints, show));
     let (word, _) = words::outcome(report.outcome);
     let mut status = match report.outcome {

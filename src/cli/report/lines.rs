@@ -128,7 +128,13 @@ fn of_standing(survey: &Survey, path: &TreePath, judged: &Judged) -> Option<Line
             if judged.recorded.is_none()
                 && survey.plan.next.entries.get(path).is_some_and(|entry| entry.written.is_none()) =>
         {
-            Some(Line::new('E', path, "deleted on the host under its old name: stays away"))
+            let renamed = survey.drift.renames.values().any(|rename| &rename.to == path);
+            let note = if renamed {
+                "deleted on the host under its old name: stays away"
+            } else {
+                "stays away, as decided"
+            };
+            Some(Line::new('E', path, note))
         }
         Standing::Converged if judged.recorded.is_none() && settles => Some(Line::new('=', path, ADOPTED)),
         Standing::Converged if judged.desired.is_some() && judged.recorded.is_some() && settles => {

@@ -5,7 +5,7 @@
 //! fence in them: they make no heading, no link and no mention.
 
 use super::diffs;
-use super::plan::{Block, Blocks, Diffs, Ids, Show, blocks};
+use super::plan::{Block, Blocks, Diffs, Ids, OfflineHosts, Show, blocks};
 use super::ranges::compress;
 use super::words::{self, Tally, count};
 use super::{bytes, plain};
@@ -21,7 +21,8 @@ pub const SUMMARY: usize = 1_000_000;
 
 /// The report, of at most `most` characters.
 pub fn report(told: &Told<'_>, hints: &Hints, most: usize) -> String {
-    let show = Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown };
+    let show =
+        Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown, offline: OfflineHosts::Told };
     let blocks = blocks(told.workspace, told.reports, hints, show);
     let mut out = format!("<!-- packfleet {} {} -->\n", told.kind.word(), told.workspace.fleet.name);
     out.push_str(&format!("### packfleet {}: {}\n\n", told.kind.word(), verdict(told)));

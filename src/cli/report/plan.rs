@@ -30,6 +30,17 @@ pub struct Show {
     pub diffs: Diffs,
     /// Whether what is shown are whole plans, which have ids.
     pub ids: Ids,
+    /// Whether hosts that do not answer are told of.
+    pub offline: OfflineHosts,
+}
+
+/// Whether hosts that do not answer are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfflineHosts {
+    /// Each, with the cause.
+    Told,
+    /// Counted in the sum: what came of the apply tells each.
+    Later,
 }
 
 /// Whether the ids of plans are shown.
@@ -95,7 +106,8 @@ impl<'a> Block<'a> {
 /// Draws together what is alike.
 pub fn blocks<'a>(workspace: &Workspace, reports: &'a [Report], hints: &Hints, show: Show) -> Blocks<'a> {
     let mut all = Blocks { blocks: Vec::new(), in_sync: Vec::new() };
-    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    let told = |report: &&Report| show.offline == OfflineHosts::Told || report.outcome != Outcome::Offline;
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).filter(told).collect();
     for report in &selected {
         // Alike are those that differ in name and root only.
         let body = match anyone(workspace, report).filter(|_| selected.len() > 1) {
