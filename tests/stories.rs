@@ -171,6 +171,7 @@ stories! {
     goodbye
     health
     host_keys
+    interrupt
     interrupted
     lock
     lost_record
