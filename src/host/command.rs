@@ -141,7 +141,12 @@ fn tail(mut output: File) -> io::Result<String> {
     output.seek(SeekFrom::Start(length.saturating_sub(KEPT)))?;
     let mut bytes = Vec::new();
     output.take(KEPT).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let text = String::from_utf8_lossy(&bytes);
+    // Half a line may be half a secret, in which nothing tells it.
+    Ok(match length > KEPT {
+        true => text.split_once('\n').map_or("(a line too long to show)", |(_, whole)| whole).to_owned(),
+        false => text.into_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -125,12 +125,9 @@ impl Agents {
     }
 }
 
-/// The digest of this program's file: its name where it was installed as an agent, else computed.
+/// The digest of this program's file: of what is in it, not its name, since somebody may have changed it.
 pub fn own_build() -> io::Result<String> {
-    let path = fs::read_link(OWN)?;
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_digest { Ok(name.to_owned()) } else { Ok(Binary::read(Path::new(OWN))?.digest) }
+    Ok(Binary::read(Path::new(OWN))?.digest)
 }
 
 /// Gives this program's own file, freshly sent, its place: beside where it lies, under its digest. Others of its

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use super::error_rate::{self, Rate};
 use super::probe::{self, Complaint};
 use super::state::Ground;
 use super::units;
+use crate::desired::problem::masked_source;
 use crate::desired::secrets::{Rules, spans};
 use crate::model::care::{Check, Restart, Task, Tasks, Unit, Watched, seconds};
 use crate::model::{PackName, TreePath};
@@ -117,7 +119,7 @@ impl<'a> Tend<'a> {
         if let Some(why) = ran.failure(0, COMMAND) {
             return Err(complain((why, ran.output.lines().map(str::to_owned).collect())));
         }
-        self.said.push(format!("{shown} ran"));
+        self.said.push(format!("{} ran", harmless(&shown)));
         Ok(())
     }
 
@@ -148,7 +150,7 @@ impl<'a> Tend<'a> {
                 };
                 match attempt {
                     Ok(passed) => {
-                        self.said.push(passed);
+                        self.said.push(harmless(&passed));
                         break;
                     }
                     Err((why, lines)) if begun.elapsed() + AGAIN >= *within => {
@@ -188,7 +190,7 @@ impl<'a> Tend<'a> {
             let mut left = Vec::new();
             for mut watcher in watchers {
                 match watcher.look(self.ground, self.moment, begun.elapsed())? {
-                    Some(passed) => said.push(passed),
+                    Some(passed) => said.push(harmless(&passed)),
                     None => left.push(watcher),
                 }
             }
@@ -258,32 +260,65 @@ impl Watcher<'_> {
     }
 }
 
-/// A text with stars in place of every secret in it.
-fn mask(text: &str, rules: &Rules) -> String {
+/// A text with stars in place of every secret in it; lines keep their numbers.
+fn harmless(text: &str) -> String {
+    static RULES: OnceLock<Option<Rules>> = OnceLock::new();
+    // Without rules nothing can be known to be harmless.
+    let Some(rules) = RULES.get_or_init(|| Rules::new(None).ok()) else { return "(not shown)".to_owned() };
     let (mut masked, mut at) = (Vec::new(), 0);
     for secret in spans("", text.as_bytes(), rules) {
         masked.extend_from_slice(&text.as_bytes()[at..secret.start]);
         masked.extend_from_slice(b"***");
+        masked.extend(text[secret.clone()].bytes().filter(|byte| *byte == b'\n'));
         at = secret.end;
     }
     masked.extend_from_slice(&text.as_bytes()[at..]);
-    String::from_utf8_lossy(&masked).into_owned()
+    masked_source(&String::from_utf8_lossy(&masked))
 }
 
 /// What is shown of a failure: its last lines, short and without secrets.
 pub fn evidence(pack: Option<&PackName>, what: String, complaint: Complaint) -> Evidence {
     let (why, lines) = complaint;
-    let rules = Rules::new(None).ok();
-    let clean = |text: &str| {
+    let short = |text: &str| {
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        // Without rules nothing can be known to be harmless.
-        let text = rules.as_ref().map_or_else(|| "(not shown)".to_owned(), |rules| mask(&text, rules));
         match text.char_indices().nth(LINES.1) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         }
     };
-    let lines: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines[lines.len().saturating_sub(LINES.0)..].iter().map(|line| clean(line)).collect();
-    Evidence { pack: pack.cloned(), what: clean(&what), why: clean(&why), lines: last }
+    // All at once: a secret may go over several lines, of which only the last are shown.
+    let whole = lines.join("\n");
+    // The beginning of a key may lie before what was kept.
+    let from = match (whole.find("-----END "), whole.find("-----BEGIN ")) {
+        (Some(end), begin) if begin.is_none_or(|begin| begin > end) => {
+            end + whole[end..].find('\n').unwrap_or(whole.len() - end)
+        }
+        _ => 0,
+    };
+    let whole = harmless(&whole[from..]);
+    let lines: Vec<&str> = whole.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(LINES.0)..].iter().map(|line| short(line)).collect();
+    Evidence { pack: pack.cloned(), what: short(&harmless(&what)), why: short(&harmless(&why)), lines: last }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_evidence_not_even_the_end_of_one() {
+        let body: Vec<String> = (0..12)
+            .map(|line| format!("{line:02}aGVsbG8gd29ybGQhIGhlbGxvIHdvcmxkISBoZWxsbyB3b3Js"))
+            .collect();
+        let key = |begin: &str, end: &str| {
+            let lines = [vec![begin.to_owned()], body.clone(), vec![end.to_owned(), "it failed".to_owned()]];
+            evidence(None, "check".into(), ("status 1".into(), lines.concat())).lines.join("\n")
+        };
+        let (begin, end) = ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----");
+        assert!(!key(begin, end).contains("aGVsbG8"));
+        assert_eq!(key("(cut)", end), "it failed");
+        let token = format!("TOKEN=ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5");
+        assert!(!harmless(&format!("sh -c {token}")).contains("ghp_"));
+        assert!(!harmless("echo password=hunter2hunter2; exit 1").contains("hunter2"));
+    }
 }
