@@ -175,6 +175,7 @@ stories! {
     interrupted
     lock
     lost_record
+    mode_at_once
     majors
     only_here
     order

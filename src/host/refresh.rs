@@ -16,7 +16,7 @@ use super::state::Ground;
 use super::table::Whose;
 use super::{Commit, Reread};
 use crate::model::record::Recorded;
-use crate::model::{Content, RecordDigest, TreePath};
+use crate::model::{Entry, RecordDigest, TreePath};
 
 /// Paths that one thread looks at in one go.
 const UNIT: usize = 128;
@@ -49,11 +49,12 @@ pub fn refresh(ground: &Ground, state: &Dir, commit: &Commit<'_>, digest: Record
     let looked = spread(&units, open.len(), ground.mount, |looker, unit| look(ground, looker, &old, unit));
     for (path, recorded, whose, sight) in looked.into_iter().flatten() {
         let noted = match sight {
-            Some((stat, content)) if recorded.written.is_some_and(|written| written.content == content) => {
-                new.insert(path, &stat, content, whose)
+            // The kind counts, too: somebody may have changed the mode alone, or put a link of the same text.
+            Some((stat, entry)) if recorded.written == Some(entry) => {
+                new.insert(path, &stat, entry.content, whose)
             }
-            Some((stat, content)) => {
-                new.insert(path, &stat, content, whose);
+            Some((stat, entry)) => {
+                new.insert(path, &stat, entry.content, whose);
                 Noted::No
             }
             None => Noted::No,
@@ -64,14 +65,14 @@ pub fn refresh(ground: &Ground, state: &Dir, commit: &Commit<'_>, digest: Record
 }
 
 type Open<'a> = (&'a TreePath, &'a Recorded, Whose);
-type Looked<'a> = (&'a TreePath, &'a Recorded, Whose, Option<(super::beneath::Stat, Content)>);
+type Looked<'a> = (&'a TreePath, &'a Recorded, Whose, Option<(super::beneath::Stat, Entry)>);
 
 fn look<'a>(ground: &Ground, looker: &mut Looker, old: &StatCache, unit: &[Open<'a>]) -> Vec<Looked<'a>> {
     let mut live = Live::new(ground);
     let mut one = |path: &TreePath| {
         let dir = live.parent(path).ok()?;
         let sight = looker.look_unless(&dir, path.file_name(), |stat| old.content(path, stat)).ok()?;
-        Some((sight.stat?, sight.found.entry()?.content))
+        Some((sight.stat?, sight.found.entry()?))
     };
     unit.iter().map(|(path, recorded, whose)| (*path, *recorded, *whose, one(path))).collect()
 }
