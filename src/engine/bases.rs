@@ -13,8 +13,9 @@ use crate::model::plan::{HoldCause, OverlayFault, OverlayStep};
 use crate::model::{Content, OverlayName, TreeDigest, TreePath};
 use crate::source::{PackSource, SourceError, TreeRules};
 
-use super::guard::{chain, unreadable};
+use super::guard::unreadable;
 use super::workspace::Workspace;
+use crate::model::cause::in_one_line;
 
 /// A pack at one state: the version at hand, or a base.
 #[derive(Debug, Clone)]
@@ -100,7 +101,7 @@ impl Stack {
         for state in states.filter(|state| state.entries.iter().any(|entry| entry.content == content)) {
             match source.bytes(state.commit.as_ref(), content) {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => why = chain(&error),
+                Err(error) => why = in_one_line(&error),
             }
         }
         Err(why)

@@ -20,6 +20,7 @@ use crate::host::examine::services::answer;
 use crate::host::examine::{About, Exam, Finding, text};
 use crate::host::prepare::{Intent, Linger, Preparation, Step, StepState};
 use crate::model::care::{Check, Manager, Service, Unit, Watched};
+use crate::model::cause::in_one_line;
 use crate::model::fleet::{Deployment, HostAddress};
 use crate::model::{DeploymentName, SourceName};
 
@@ -242,17 +243,6 @@ fn side_by_side<T: Send>(
     let mut told: Vec<Told<T>> = answers.into_iter().collect();
     told.sort_by(|a, b| a.deployment.cmp(&b.deployment));
     told
-}
-
-/// An error and its causes in one line.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

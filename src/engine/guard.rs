@@ -3,6 +3,7 @@
 //! Each guard answers with a hold that names what it found. None of them changes what was resolved.
 
 use crate::desired::changelog;
+use crate::model::cause::in_one_line;
 use crate::model::fleet::Source;
 use crate::model::pack::{CommitId, Pack, Requirement};
 use crate::model::plan::HoldCause;
@@ -91,7 +92,7 @@ pub(super) fn signed(
     let refused = |why: String| HoldCause::Signature(why);
     let allowed = workspace
         .read(list)
-        .map_err(|error| refused(format!("{list}, which signed_by names: {}", chain(&error))))?;
+        .map_err(|error| refused(format!("{list}, which signed_by names: {}", in_one_line(&error))))?;
     let checked = match requirement {
         Requirement::Version(_) | Requirement::Tag(_) => {
             let refs = source.known().map_err(unreadable)?;
@@ -112,21 +113,9 @@ pub(super) fn signed(
 
 /// A refusal concerns the version; everything else is the source's trouble.
 pub(super) fn unreadable(error: SourceError) -> HoldCause {
-    let text = chain(&error);
+    let text = in_one_line(&error);
     match error {
         SourceError::Refused(_) | SourceError::Unknown(_) => HoldCause::Version(text),
         _ => HoldCause::Source(text),
     }
-}
-
-/// An error with all that is behind it, in one line: a hold has no cause behind it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -87,6 +87,7 @@ pub use self::narrow::{Narrow, Narrowed};
 pub use self::prepare::{Preparation, Step};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
+use crate::model::cause::chain;
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::Record;
 use crate::model::settled::Part;
@@ -573,7 +574,6 @@ impl Told {
 
     /// The words of an error and of its causes.
     pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let words = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
-        Self::new(words.collect::<Vec<_>>())
+        Self::new(chain(error))
     }
 }

@@ -6,12 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::HostError;
 use super::examine::services::{User, answer, enable_linger, make_root, user};
 use super::examine::{About, Fix, text};
 use super::state::Ground;
 use super::transaction::{open_or_make, state_or_make};
 use crate::model::HostPath;
+use crate::model::cause::in_one_line;
 use crate::model::path::STATE_DIR;
 
 /// What is to be prepared.
@@ -93,7 +93,9 @@ pub fn prepare(at: &HostPath, preparation: &Preparation) -> Vec<Step> {
 fn directories(at: &HostPath, intent: Intent, user: &User) -> Vec<Step> {
     let found = match Ground::open(at) {
         Ok(found) => found,
-        Err(error) => return vec![Step::failed(About::Root, words(&error), text("correct that, or `root`"))],
+        Err(error) => {
+            return vec![Step::failed(About::Root, in_one_line(&error), text("correct that, or `root`"))];
+        }
     };
     let (ground, root) = match (found, intent) {
         (Some(ground), _) => {
@@ -110,7 +112,7 @@ fn directories(at: &HostPath, intent: Intent, user: &User) -> Vec<Step> {
         (None, Intent::Do) => match open_or_make(at) {
             Ok(ground) => (ground, Step::new(About::Root, StepState::Done, format!("made {at}, of {user}"))),
             Err(error) => {
-                return vec![Step::failed(About::Root, words(&error), text(make_root(at, user)))];
+                return vec![Step::failed(About::Root, in_one_line(&error), text(make_root(at, user)))];
             }
         },
     };
@@ -127,12 +129,12 @@ fn directories(at: &HostPath, intent: Intent, user: &User) -> Vec<Step> {
                     "as root on the host: chown {} {at}; or `sudo = true` for the deployment",
                     user.name
                 );
-                Step::failed(About::State, words(&error), text(fix))
+                Step::failed(About::State, in_one_line(&error), text(fix))
             }
         },
         (Err(error), _) => {
             let fix = format!("look at {name}: it must be a directory of this user alone, with mode 0700");
-            Step::failed(About::State, words(&error), text(fix))
+            Step::failed(About::State, in_one_line(&error), text(fix))
         }
     };
     vec![root, state]
@@ -149,13 +151,5 @@ fn linger(intent: Intent, user: &User) -> Step {
             Ok(_) => Step::new(About::Systemd, StepState::Done, what),
             Err(error) => Step::failed(About::Systemd, error, text(enable_linger(user))),
         },
-    }
-}
-
-/// An error and its cause in one line.
-fn words(error: &HostError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

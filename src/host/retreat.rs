@@ -24,6 +24,7 @@ use super::{
     Reread, TakenBack, Verdict, version_file,
 };
 use crate::model::care::{Aftercare, Unit};
+use crate::model::cause::in_one_line;
 use crate::model::desired::{Desired, DesiredPack, Resolution};
 use crate::model::plan::{Action, Conflict, Plan, Purpose};
 use crate::model::record::Record;
@@ -174,19 +175,9 @@ fn retreat(
             (Back::Stuck { why }, Vec::new())
         }
         // The note stays: the next run tries again.
-        Err(Stuck::Failed(error)) => (Back::Stuck { why: chain(&error) }, Vec::new()),
+        Err(Stuck::Failed(error)) => (Back::Stuck { why: in_one_line(&error) }, Vec::new()),
     };
     Ok(TakenBack { tried, said: tend.said, evidence, back, saved })
-}
-
-fn chain(error: &HostError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Why a generation was not rolled back.

@@ -25,7 +25,7 @@ use super::wire::WireError;
 use super::wire::frame::Frames;
 use super::wire::hello::{GREETING, MISSING};
 use super::{HostError, Told};
-use crate::model::ssh::{Destination, Privilege};
+use crate::model::ssh::{Destination, OPTIONS, Privilege};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -92,19 +92,8 @@ impl Ssh {
         }
         let seconds = CONNECT.min(self.patience).as_secs().max(1);
         command.arg("-T");
-        for option in [
-            "BatchMode=yes",
-            &format!("ConnectTimeout={seconds}"),
-            "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
-            "RemoteCommand=none",
-            "PermitLocalCommand=no",
-            "ForwardAgent=no",
-            "ForwardX11=no",
-            "ClearAllForwardings=yes",
-        ] {
-            command.arg("-o").arg(option);
-        }
+        command.arg("-o").arg(format!("ConnectTimeout={seconds}"));
+        command.args(OPTIONS.iter().flat_map(|option| ["-o", option]));
         match self.socket() {
             Some((socket, seconds)) => {
                 command.args(["-o", "ControlMaster=auto", "-o"]).arg(format!("ControlPersist={seconds}"));

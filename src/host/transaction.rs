@@ -37,6 +37,7 @@ use super::{
     Watch, lines,
 };
 use crate::model::care::{Aftercare, Tasks, Unit};
+use crate::model::cause::in_one_line;
 use crate::model::packed::Packed;
 use crate::model::path::STATE_DIR;
 use crate::model::plan::Purpose;
@@ -486,15 +487,7 @@ fn drop_journal(state: &Dir) -> Result<(), HostError> {
 
 /// The error of a switch that is past its commit point.
 fn pending(generation: u64) -> impl Fn(HostError) -> HostError {
-    move |error| {
-        let mut why = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            why = format!("{why}: {cause}");
-            source = cause.source();
-        }
-        HostError::Pending { generation, why }
-    }
+    move |error| HostError::Pending { generation, why: in_one_line(&error) }
 }
 
 /// Writes the lines that the last commit could not write.

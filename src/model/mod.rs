@@ -7,6 +7,7 @@
 
 pub mod actual;
 pub mod care;
+pub mod cause;
 pub mod desired;
 pub mod digest;
 pub mod fleet;

@@ -5,6 +5,19 @@
 
 use std::fmt;
 
+/// Options of every ssh that is started, each behind `-o`: it asks nothing, notices a host that is gone, and runs and
+/// forwards nothing but what it is given, whatever the user's config says.
+pub const OPTIONS: [&str; 8] = [
+    "BatchMode=yes",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+    "RemoteCommand=none",
+    "PermitLocalCommand=no",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+];
+
 /// Where ssh leads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Destination {

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::origin::percent_decoded;
-use crate::model::ssh::{Destination, quoted};
+use crate::model::ssh::{Destination, OPTIONS, quoted};
 
 /// Seconds that a server may be silent.
 const SILENCE: i64 = 60;
@@ -96,20 +96,8 @@ impl Stream {
             command.arg("-F").arg(config);
         }
         command.arg("-T");
-        for option in [
-            "BatchMode=yes",
-            "ConnectTimeout=20",
-            "ServerAliveInterval=5",
-            "ServerAliveCountMax=3",
-            "RemoteCommand=none",
-            "PermitLocalCommand=no",
-            "ForwardAgent=no",
-            "ForwardX11=no",
-            "ClearAllForwardings=yes",
-            "ControlMaster=no",
-        ] {
-            command.arg("-o").arg(option);
-        }
+        command.args(["-o", "ConnectTimeout=20", "-o", "ControlMaster=no"]);
+        command.args(OPTIONS.iter().flat_map(|option| ["-o", option]));
         command.args(to.arguments()).arg(remote);
         let mut child = command
             .stdin(Stdio::piped())

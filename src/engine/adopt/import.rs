@@ -20,11 +20,11 @@ use crate::desired::lay::Layer;
 use crate::desired::overlay::{Base, Change, MANIFEST, Manifest, Overlay};
 use crate::desired::render::{RenderError, render};
 use crate::engine::bases::State;
-use crate::engine::guard::chain;
 use crate::engine::report::Failure;
 use crate::engine::workspace::Workspace;
 use crate::engine::{inspect, pin};
 use crate::merge::patch::Patch;
+use crate::model::cause::in_one_line;
 use crate::model::fleet::Deployment;
 use crate::model::pack::{CommitId, Pack, PackEntry, Refs};
 use crate::model::{Content, Kind, OverlayName, TreePath};
@@ -89,7 +89,8 @@ pub fn import(
     name: &OverlayName,
 ) -> Result<Import, Failure> {
     let refuse = |text: String| Failure::Request(text);
-    let failed = |error: &dyn std::error::Error| refuse(format!("pack {}: {}", pack.name, chain(error)));
+    let failed =
+        |error: &dyn std::error::Error| refuse(format!("pack {}: {}", pack.name, in_one_line(error)));
     let source = workspace.sources.get(&pack.source);
     let source = source.ok_or_else(|| refuse(format!("source {} is not declared", pack.source)))?;
     let source = source.as_ref();
@@ -103,7 +104,9 @@ pub fn import(
         .ok_or_else(|| refuse(format!("branch {branch} and {} have no commit in common", at_hand.short())))?;
     let read = |commit: &CommitId| {
         let state = State::read(workspace, source, pack, Some(commit.clone()));
-        state.map_err(|error| refuse(format!("pack {} at {}: {}", pack.name, commit.short(), chain(&error))))
+        state.map_err(|error| {
+            refuse(format!("pack {} at {}: {}", pack.name, commit.short(), in_one_line(&error)))
+        })
     };
     let (old, new, now) = (read(&base)?, read(&tip)?, read(&at_hand)?);
     let mut making = Making {
@@ -129,7 +132,7 @@ pub fn import(
         let places = [(&now, &at_hand), (&old, &tip)];
         let place = places.iter().find(|(state, _)| state.entries.iter().any(|it| it.content == content));
         let commit = place.and_then(|(state, _)| state.commit.as_ref());
-        source.bytes(commit, content).map_err(|error| chain(&error))
+        source.bytes(commit, content).map_err(|error| in_one_line(&error))
     };
     let layer = Layer { overlay: &overlay, base: Some(&old.entries) };
     let carried = render(pack, &now.entries, Some(&at_hand), &[layer], &bytes);
@@ -330,7 +333,7 @@ impl Making<'_> {
     fn bytes(&self, state: &State, entry: &PackEntry) -> Result<Vec<u8>, Failure> {
         self.source
             .bytes(state.commit.as_ref(), entry.content)
-            .map_err(|error| Failure::Request(format!("{}: {}", entry.path, chain(&error))))
+            .map_err(|error| Failure::Request(format!("{}: {}", entry.path, in_one_line(&error))))
     }
 
     /// The overlay, read back as it will be read, with its files.

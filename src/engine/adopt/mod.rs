@@ -216,7 +216,10 @@ pub fn record(
     }
     for bytes in extra.values() {
         workspace.objects.put(bytes).map_err(|error| {
-            Failure::Request(format!("cannot keep what an overlay gave: {}", super::guard::chain(&error)))
+            Failure::Request(format!(
+                "cannot keep what an overlay gave: {}",
+                crate::model::cause::in_one_line(&error)
+            ))
         })?;
     }
     survey.plan = record_only(&survey, Purpose::Adopt, next);

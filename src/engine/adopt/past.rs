@@ -10,10 +10,10 @@ use semver::Version;
 
 use crate::desired::render::render;
 use crate::engine::bases::{State, commit_of};
-use crate::engine::guard::chain;
 use crate::engine::report::Failure;
 use crate::engine::workspace::Workspace;
 use crate::engine::{Event, Events};
+use crate::model::cause::in_one_line;
 use crate::model::desired::pack_digest;
 use crate::model::fleet::{Assignment, Source};
 use crate::model::pack::{CommitId, Pack, PackEntry, Pin, Refs, Requirement};
@@ -149,7 +149,7 @@ pub(super) fn one(
 }
 
 fn failed(pack: &Pack, error: &dyn std::error::Error) -> Failure {
-    Failure::Request(format!("pack {}: {}", pack.name, chain(error)))
+    Failure::Request(format!("pack {}: {}", pack.name, in_one_line(error)))
 }
 
 fn dirs(pack: &Pack) -> Vec<Option<TreePath>> {
@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
 
     fn read(&self, commit: Option<&CommitId>) -> Result<(Paths, TreeDigest), String> {
         let state = State::read(self.workspace, self.source, self.pack, commit.cloned());
-        let state = state.map_err(|error| chain(&error))?;
+        let state = state.map_err(|error| in_one_line(&error))?;
         let pack = fitted(self.pack, &state.entries);
         let none = |_| Err("no overlay, no bytes".to_owned());
         let rendered =

@@ -10,6 +10,7 @@ use crate::host::features::{self, Support};
 use crate::host::journal::Journal;
 use crate::host::state::{self, Ground, Owner};
 use crate::model::HostPath;
+use crate::model::cause::in_one_line;
 use crate::model::path::STATE_DIR;
 
 /// Less room than this is a reason to worry, and so is less than [`FEW`] percent.
@@ -29,7 +30,7 @@ pub fn findings(at: &HostPath, exam: &Exam, user: &User) -> Vec<Finding> {
     let ground = match Ground::open(at) {
         Ok(Some(ground)) => ground,
         Ok(None) => return without_root(at, user),
-        Err(error) => return vec![fail(words(&error), "correct that, or `root` in the fleet file")],
+        Err(error) => return vec![fail(in_one_line(&error), "correct that, or `root` in the fleet file")],
     };
     let mut found = vec![root(&ground, user), state_directory(&ground, exam)];
     found.extend(space(&ground.root, at.as_str()));
@@ -115,7 +116,7 @@ fn state_directory(ground: &Ground, exam: &Exam) -> Finding {
         Ok(None) => return Finding::ok(About::State, "nothing was ever applied here"),
         Err(error) => {
             let fix = format!("look at {at}: it must be a directory of this user alone, with mode 0700");
-            return Finding::fail(About::State, words(&error), text(fix));
+            return Finding::fail(About::State, in_one_line(&error), text(fix));
         }
     };
     let owner = Owner { fleet: &exam.fleet, deployment: &exam.deployment, root: &ground.at };
@@ -124,17 +125,17 @@ fn state_directory(ground: &Ground, exam: &Exam) -> Finding {
         Err(error @ HostError::State { .. }) => {
             return Finding::fail(
                 About::State,
-                words(&error),
+                in_one_line(&error),
                 text("correct `root` of one of the two deployments"),
             );
         }
         Err(error) => {
             let fix = format!("move {at} away, but keep it (saved edits lie in it); then `packfleet plan`");
-            return Finding::fail(About::State, words(&error), text(fix));
+            return Finding::fail(About::State, in_one_line(&error), text(fix));
         }
     };
     match (Journal::load(&state, &ground.at), record) {
-        (Err(error), _) => Finding::fail(About::State, words(&error), Fix::Apply),
+        (Err(error), _) => Finding::fail(About::State, in_one_line(&error), Fix::Apply),
         (Ok(Some(journal)), _) => Finding::warn(
             About::State,
             format!("the switch to generation {} was interrupted", journal.generation),
@@ -205,7 +206,7 @@ fn feature(ground: &Ground) -> Vec<Finding> {
         Ok(features) => features,
         // What is wrong with the state directory was said.
         Err(HostError::State { .. }) => return Vec::new(),
-        Err(error) => return vec![Finding::fail(About::Features, words(&error), text("correct that"))],
+        Err(error) => return vec![Finding::fail(About::Features, in_one_line(&error), text("correct that"))],
     };
     let mut there = Vec::new();
     let mut untried = Vec::new();
@@ -235,17 +236,6 @@ fn feature(ground: &Ground) -> Vec<Finding> {
     }
     found.insert(0, Finding::ok(About::Features, what));
     found
-}
-
-/// An error and its causes in one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Errors of a host, as they travel: each arrives as the same variant with the same words and causes.
 
-use std::error::Error;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::{BlobError, HostError, Told};
+use crate::model::cause::chain;
 use crate::model::{Content, HostPath, TreePath};
 
 /// A [`HostError`].
@@ -37,16 +37,6 @@ pub enum Fault {
     Told(Vec<String>),
 }
 
-fn words(error: &dyn Error) -> Vec<String> {
-    let mut all = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        all.push(cause.to_string());
-        next = cause.source();
-    }
-    all
-}
-
 impl From<HostError> for Fault {
     fn from(error: HostError) -> Self {
         match error {
@@ -54,7 +44,7 @@ impl From<HostError> for Fault {
             HostError::State { root, why } => Self::State(root, why),
             HostError::Locked { root, by } => Self::Locked(root, by),
             HostError::Damaged { what, root, source } => {
-                Self::Damaged(what.into_owned(), root, words(source.as_ref()))
+                Self::Damaged(what.into_owned(), root, chain(source.as_ref()))
             }
             HostError::Stale { root, planned, found } => Self::Stale(root, planned, found),
             HostError::Unfit { path, why } => Self::Unfit(path, why),
@@ -66,9 +56,9 @@ impl From<HostError> for Fault {
             HostError::NoEdit(id) => Self::NoEdit(id),
             HostError::Pending { generation, why } => Self::Pending(generation, why),
             error @ (HostError::Unreachable { .. } | HostError::Cut { .. } | HostError::Agent { .. }) => {
-                Self::Told(words(&error))
+                Self::Told(chain(&error))
             }
-            HostError::Told(told) => Self::Told(words(&told)),
+            HostError::Told(told) => Self::Told(chain(&told)),
         }
     }
 }
