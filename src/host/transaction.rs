@@ -402,7 +402,9 @@ fn end(round: &Round<'_>, switch: &mut Switch<'_, '_>, tend: &mut Tend<'_>) -> R
     let Switch { live, slots, manifest } = switch;
     install(live, round.state, slots, manifest)?;
     // Without the way back everything was found well before.
-    let open = slots.stat(slot::UNDO).map_err(failed("look at", ".packfleet/stage/undo"))?.is_some();
+    let looking = || failed("look at", ".packfleet/stage/undo");
+    let way_back = marked(slots).map_err(looking())?;
+    let open = slots.stat(way_back).map_err(looking())?.is_some();
     let mut ill = None;
     if open && !tend.tasks().is_empty() {
         let begun = tend.begin();
@@ -419,7 +421,7 @@ fn end(round: &Round<'_>, switch: &mut Switch<'_, '_>, tend: &mut Tend<'_>) -> R
             }
             Err(evidence) => return Ok(End::Ill(evidence)),
         }
-        let passed = slots.unlink(slot::UNDO).and_then(|()| slots.sync());
+        let passed = slots.unlink(way_back).and_then(|()| slots.sync());
         passed.map_err(failed("remove", ".packfleet/stage/undo"))?;
     }
     let saved = close(live, round.state, slots, manifest)?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::journal::{Step, is_staged};
 use super::super::{BlobError, EditId, Reread};
 use super::*;
+use crate::model::care::{Care, Fate, PackCare, Service};
 use crate::model::plan::{Action, Cause, Plan, Purpose};
 use crate::model::record::Recorded;
 use crate::model::{Entry, Kind, TreePath};
@@ -312,6 +313,28 @@ fn every_prefix_goes_back_when_it_is_marked() {
         assert!(!stand.file("n").exists() && stand.file("p").is_file());
         assert!(!stand.file("VERSION").exists() && !stand.file("sync.log").exists());
     }
+}
+
+#[test]
+fn a_switch_that_failed_once_is_restarted_when_it_goes_on() {
+    let stand = Stand::new();
+    let cut = stand.committed();
+    cut.forward_steps(1);
+    assert!(may_fail_again(&cut.slots).unwrap());
+    let restart = ["cp", "same", "ran"].map(str::to_owned).into();
+    let care = Care { service: Some(Service::Command(restart)), ..Care::default() };
+    let pack = PackCare {
+        pack: "p".parse().unwrap(),
+        install: Default::default(),
+        at: None,
+        fate: Fate::Stays,
+        care,
+    };
+    let aftercare = Aftercare { packs: vec![pack], ..Aftercare::default() };
+    let resume = Resume { aftercare, ..Resume::default() };
+    let settled = recover(&stand.at, stand.owner(), &resume, &|| true).unwrap();
+    assert_eq!(settled, Recovery::Forward { generation: 2, said: vec!["cp same ran ran".into()] });
+    assert_eq!(fs::read(stand.file("ran")).unwrap(), b"same");
 }
 
 #[derive(Debug, Clone, Copy)]
