@@ -19,9 +19,11 @@ pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String
         selected.iter().map(|report| (*report, what(workspace, report, hints))).collect();
     let mut groups: Vec<(Vec<&str>, &Report, &String)> = Vec::new();
     for (report, what) in &rows {
-        let known = groups
-            .iter_mut()
-            .find(|(_, first, said)| selected.len() > 12 && *said == what && first.outcome == report.outcome);
+        let known = groups.iter_mut().find(|(_, first, said)| {
+            // What was seen of a change that was taken back differs from host to host.
+            let alike = first.taken_back().is_none() && report.taken_back().is_none();
+            selected.len() > 12 && alike && *said == what && first.outcome == report.outcome
+        });
         match known {
             Some((names, ..)) => names.push(report.deployment.as_str()),
             None => groups.push((vec![report.deployment.as_str()], report, what)),
