@@ -32,8 +32,8 @@ pub fn report(told: &Told<'_>, hints: &Hints, most: usize) -> String {
     }
     if let Some(plan) = told.plan.filter(|plan| told.kind == Kind::Plan && !plan.plans.is_empty()) {
         out.push_str(&format!(
-            "\nPlan {}: `packfleet apply --plan-id` does exactly this, or nothing.\n",
-            code(&plan.id.to_string())
+            "\nPlan `{id}`: `packfleet apply --plan-id {id}`, with the selectors of this plan, does exactly this, or nothing.\n",
+            id = plan.id
         ));
     }
     let rows = rows(told.workspace, &blocks);
@@ -77,7 +77,7 @@ fn fitted(pieces: &[String], table: usize, most: usize) -> String {
     }
     if !cut.is_empty() {
         out.push_str(&format!(
-            "\n**Clipped**: {} did not fit. `packfleet plan -v` prints all.\n",
+            "\n**Clipped**: {} did not fit. A report with `-o json=FILE` has all.\n",
             cut.join(" and ")
         ));
     }
@@ -151,7 +151,8 @@ fn row(workspace: &Workspace, block: &Block<'_>) -> String {
         let versions =
             survey.drift.packs.keys().map(|pack| format!("{pack} {}", words::versions(survey, pack)));
         packs = versions.map(|text| code(&text)).collect::<Vec<_>>().join("<br>");
-        if survey.plan.commits {
+        // What was taken back is neither done nor to be done.
+        if survey.plan.commits && report.taken_back().is_none() {
             let tally = Tally::of(&survey.plan.actions);
             files = if report.committed.is_some() { tally.past() } else { tally.future() };
         }
@@ -179,9 +180,13 @@ fn details(told: &Told<'_>, block: &Block<'_>) -> Option<String> {
     let report = block.reports[0];
     let said = plain(&block.body);
     let diff = told.kind != Kind::Status;
-    let diff = report.survey.as_ref().filter(|_| diff && report.committed.is_none()).and_then(|survey| {
-        bytes::with(told.workspace, survey, |bytes| plain(&diffs::of_plan(survey, bytes)))
-    });
+    let diff = report
+        .survey
+        .as_ref()
+        .filter(|_| diff && report.committed.is_none() && report.taken_back().is_none())
+        .and_then(|survey| {
+            bytes::with(told.workspace, survey, |bytes| plain(&diffs::of_plan(survey, bytes)))
+        });
     let diff = diff.unwrap_or_default();
     if said.trim().is_empty() && diff.is_empty() {
         return None;
