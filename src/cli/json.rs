@@ -208,7 +208,7 @@ fn taken_back(workspace: &Workspace, taken: &TakenBack) -> Value {
 
 fn evidence(workspace: &Workspace, all: &[Evidence]) -> Vec<Value> {
     let mask = Mask::new(workspace);
-    let clean = |text: &str| shown(&String::from_utf8_lossy(&mask.shown("", text.as_bytes())));
+    let clean = |text: &str| shown(&mask.words(text));
     let one = |evidence: &Evidence| {
         json!({
             "pack": evidence.pack,

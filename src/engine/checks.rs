@@ -81,8 +81,7 @@ fn first_failure(
         let question = question(survey, name, pack);
         if let Checked::Failed { command, why, output } = host.check(&check, &contents)? {
             // What a command prints may quote the files that it looked at.
-            let output = Mask::new(workspace).shown("", output.as_bytes());
-            let output = String::from_utf8_lossy(&output).into_owned();
+            let output = Mask::new(workspace).words(&output);
             let seen = Seen { command: command.clone(), why: why.clone(), output: output.clone() };
             workspace.checks.keep(&question, &Some(seen));
             return Ok(Some((name.clone(), HoldCause::Check { command, why, output })));

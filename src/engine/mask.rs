@@ -23,6 +23,11 @@ impl<'w> Mask<'w> {
         Self { rules: workspace.rules(), known: RefCell::default() }
     }
 
+    /// A text of no file, as it may be shown.
+    pub fn words(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.shown("", text.as_bytes())).into_owned()
+    }
+
     /// The text of a path as it may be shown.
     pub fn shown(&self, path: &str, text: &[u8]) -> Vec<u8> {
         // Own rules that do not compile are a defect that a test finds; to show nothing then is safe.

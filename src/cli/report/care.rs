@@ -25,13 +25,15 @@ fn tasks(workspace: &Workspace, report: &Report) -> Option<Tasks> {
 /// `after the switch: bun install, restart bot.service; then http …, active_for 60s`, if anything.
 pub fn will(workspace: &Workspace, report: &Report) -> Option<String> {
     let tasks = tasks(workspace, report).filter(|tasks| !tasks.is_empty())?;
-    let command = |task: &Task| shown(&task.run.join(" "));
+    let mask = Mask::new(workspace);
+    let clean = |text: &str| shown(&mask.words(text));
+    let command = |task: &Task| clean(&task.run.join(" "));
     let mut runs: Vec<String> = tasks.on_change.iter().map(command).collect();
     runs.extend(tasks.restarts.iter().map(|restart| match restart {
         Restart::Unit(unit) => format!("restart {}", unit.name),
         Restart::Command(task) => command(task),
     }));
-    let checks: Vec<String> = tasks.checks.iter().map(|(_, _, check)| shown(&check.to_string())).collect();
+    let checks: Vec<String> = tasks.checks.iter().map(|(_, _, check)| clean(&check.to_string())).collect();
     let mut parts = Vec::new();
     if !tasks.stops.is_empty() {
         let units: Vec<&str> = tasks.stops.iter().map(|unit| unit.name.as_str()).collect();
@@ -129,7 +131,7 @@ pub fn said(said: &[String]) -> String {
 /// What was seen, each with its last lines.
 pub fn evidence(workspace: &Workspace, all: &[Evidence]) -> Vec<String> {
     let mask = Mask::new(workspace);
-    let clean = |text: &str| shown(&String::from_utf8_lossy(&mask.shown("", text.as_bytes())));
+    let clean = |text: &str| shown(&mask.words(text));
     let mut lines = Vec::new();
     for evidence in all {
         lines.push(format!("{} {}", painted(paint::BAD, "FAILED"), clean(&evidence.to_string())));

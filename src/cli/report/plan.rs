@@ -16,6 +16,7 @@ use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::checks;
+use crate::engine::mask::Mask;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Conflict, Hold, HoldCause, Purpose};
@@ -348,7 +349,7 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
         out.push_str(&notes);
         if !rollback && let Some((_, pack)) = checks.iter().find(|(pack, _)| *pack == name) {
             for command in &pack.checks {
-                let command = shown(&command.join(" "));
+                let command = shown(&Mask::new(workspace).words(&command.join(" ")));
                 out.push_str(&format!("    C check {command}: runs before the switch, on a copy\n"));
             }
         }
