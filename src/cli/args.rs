@@ -39,7 +39,8 @@ Examples:
   packfleet why prod                what stands in the way, and what clears it
 
 Exit codes: 0 in sync or done, 1 failed, 2 changes (where asked for), 3 held, 4 refused by policy, \
-5 waiting or offline, 64 usage or an invalid fleet.toml, 75 locked, 130 interrupted. Where several apply: 64, 1, 75, 4, 3, 5, 2."
+5 waiting or offline, 6 taken back as unhealthy, 64 usage or an invalid fleet.toml, 75 locked, 130 or 143 interrupted. \
+Where several apply: 143, 130, 64, 1, 6, 75, 4, 3, 5, 2."
 )]
 pub struct Args {
     /// Options of every command.

@@ -115,10 +115,12 @@ mod tests {
             Exit::Waiting,
             Exit::Locked,
             Exit::TakenBack,
+            Exit::Interrupted,
+            Exit::Terminated,
             Exit::Refused,
         ];
         all.sort();
         all.reverse();
-        assert_eq!(all.map(Exit::code), [64, 1, 6, 75, 4, 3, 5, 2, 0]);
+        assert_eq!(all.map(Exit::code), [143, 130, 64, 1, 6, 75, 4, 3, 5, 2, 0]);
     }
 }

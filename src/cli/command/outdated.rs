@@ -6,6 +6,7 @@ use crate::cli::args::{Outdated, Output};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::json::FORMAT;
 use crate::cli::printer::{Printer, shown};
 use crate::cli::report::table::table;
 use crate::cli::report::words::hold;
@@ -21,7 +22,7 @@ pub(super) fn run(args: &Outdated, context: &Context, printer: &mut Printer) -> 
     match args.output {
         Output::Json => {
             let rows: Vec<Value> = lags.iter().map(row).collect();
-            let all = json!({ "format": 1, "kind": "outdated", "packs": rows });
+            let all = json!({ "format": FORMAT, "kind": "outdated", "packs": rows });
             printer.data(&format!("{all:#}\n"));
         }
         Output::Text if behind.is_empty() => {
