@@ -132,7 +132,8 @@ impl Ssh {
     fn try_dial(&self) -> Result<Dialled, HostError> {
         let agents = self.settings.agents.all().map_err(|why| self.refused(why))?;
         let Some(own) = agents.last() else { return Err(self.refused("there is none to send".into())) };
-        let script = script(agents);
+        let digests: Vec<&str> = agents.iter().map(|agent| agent.digest.as_str()).collect();
+        let script = script(&digests);
         let shell = format!("exec /bin/sh -c '{script}'");
         let remote = match self.privilege {
             Privilege::Login => shell,
@@ -258,16 +259,17 @@ fn send(agent: &Binary, pipe: &mut Pipe) -> Result<(), WireError> {
 
 /// What the host's shell does: POSIX, on one line and without single quotes, so that every login shell passes it on
 /// as one word. Agents lie in the user's cache, or where there is none that can be used in a directory
-/// below /var/tmp that must be the user's own.
-fn script(agents: &[Binary]) -> String {
-    let digests: Vec<&str> = agents.iter().map(|agent| agent.digest.as_str()).collect();
+/// below /var/tmp that must be the user's own. Neither directory nor agent may be a link: others may plant one in
+/// /var/tmp, and what it leads to may be the user's own all the same.
+fn script(digests: &[&str]) -> String {
     let digests = digests.join(" ");
     format!(
         "umask 077; \
          c=\"${{XDG_CACHE_HOME:-${{HOME:-/nonexistent}}/.cache}}/packfleet/agents\"; \
          v=\"/var/tmp/packfleet-agents-$(id -u)\"; \
          for d in \"$c\" \"$v\"; do for b in {digests}; do \
-         if [ -O \"$d\" ] && [ -O \"$d/$b\" ] && [ -x \"$d/$b\" ]; then exec \"$d/$b\" agent; fi; done; done; \
+         if [ ! -L \"$d\" ] && [ -O \"$d\" ] && [ ! -L \"$d/$b\" ] && [ -f \"$d/$b\" ] && [ -O \"$d/$b\" ] \
+         && [ -x \"$d/$b\" ]; then exec \"$d/$b\" agent; fi; done; done; \
          printf \"\\000packfleet-none %s %s\\n\" \"$(uname -s)\" \"$(uname -m)\"; \
          read -r b n || exit 3; \
          for d in \"$c\" \"$v\"; do \
@@ -277,4 +279,63 @@ fn script(agents: &[Binary]) -> String {
          then exec \"$t\" agent --install \"$b\"; fi; rm -f \"$t\"; echo \"$d cannot hold an agent\" >&2; exit 4; fi; done; \
          echo \"neither $c nor $v can hold an agent\" >&2; exit 4"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+    use std::process::Stdio;
+
+    use super::*;
+
+    const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+
+    /// Runs the script with its two directories below `base`, and tells what it prints when nobody answers.
+    fn said(base: &Path) -> String {
+        let script = script(&[DIGEST]).replace("/var/tmp", base.join("tmp").to_str().unwrap());
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(script).env("XDG_CACHE_HOME", base.join("cache")).stdin(Stdio::null());
+        String::from_utf8(shell.output().unwrap().stdout).unwrap()
+    }
+
+    fn program(directory: &Path) {
+        fs::create_dir_all(directory).unwrap();
+        let path = directory.join(DIGEST);
+        fs::write(&path, "#!/bin/sh\necho it ran as $1\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    /// The two directories in which agents lie.
+    fn places(base: &Path) -> [PathBuf; 2] {
+        let user = Command::new("id").arg("-u").output().unwrap().stdout;
+        let user = String::from_utf8(user).unwrap();
+        let spare = base.join(format!("tmp/packfleet-agents-{}", user.trim()));
+        let all = [base.join("cache/packfleet/agents"), spare];
+        all.iter().for_each(|place| fs::create_dir_all(place.parent().unwrap()).unwrap());
+        all
+    }
+
+    #[test]
+    fn an_agent_runs_from_either_place_but_never_through_a_link() {
+        for which in 0..2 {
+            let base = tempfile::tempdir().unwrap();
+            program(&places(base.path())[which]);
+            assert_eq!(said(base.path()), "it ran as agent\n", "{which}");
+
+            let base = tempfile::tempdir().unwrap();
+            let (place, elsewhere) = (&places(base.path())[which], base.path().join("elsewhere"));
+            program(&elsewhere);
+            symlink(&elsewhere, place).unwrap();
+            assert!(said(base.path()).starts_with("\0packfleet-none "), "{which}: the directory is a link");
+
+            let base = tempfile::tempdir().unwrap();
+            let (place, elsewhere) = (&places(base.path())[which], base.path().join("elsewhere"));
+            program(&elsewhere);
+            fs::create_dir(place).unwrap();
+            symlink(elsewhere.join(DIGEST), place.join(DIGEST)).unwrap();
+            assert!(said(base.path()).starts_with("\0packfleet-none "), "{which}: the agent is a link");
+        }
+    }
 }
