@@ -20,7 +20,7 @@ use super::scan::{Looked, Scan};
 use super::spread::spread;
 use super::state::{Ground, digest_record, failed, name, read};
 use super::table::Whose;
-use super::{Glance, Health, HostError};
+use super::{Glance, Health, HostError, Trust};
 use crate::model::actual::{Actual, Seen};
 use crate::model::packed::Packed;
 use crate::model::{RecordDigest, TreePath};
@@ -92,7 +92,12 @@ pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostE
         return Ok(None);
     }
     let paths = Looked::new(looked.iter());
-    let actual = Scan { ground, looked: &paths, ours, cache: &cache }.run();
+    let none = StatCache::default();
+    let believed = match asked.glance.trust {
+        Trust::StatCache => &cache,
+        Trust::Nothing => &none,
+    };
+    let actual = Scan { ground, looked: &paths, ours, cache: believed }.run();
     if actual.paths.values().any(|seen| matches!(seen, Seen::Obstacle(_))) || is_nested(&looked, &record) {
         return Ok(None);
     }
@@ -110,4 +115,94 @@ fn is_nested(looked: &BTreeSet<TreePath>, record: &Packed<'_>) -> bool {
     looked.iter().any(|path| {
         path.ancestors().any(|above| known(&above)) || record.below(path.as_str()).next().is_some()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::cache::NewCache;
+    use super::*;
+    use crate::model::fleet::Edits;
+    use crate::model::pack::{InstallMap, Modes, Pin};
+    use crate::model::record::{Record, Recorded, RecordedPack};
+    use crate::model::settled::parts;
+    use crate::model::{DesiredDigest, Entry, HostPath, Kind, TreeDigest};
+
+    fn pack() -> RecordedPack {
+        let pin = Pin {
+            version: "1".into(),
+            found_by: "1".into(),
+            commit: None,
+            tree: TreeDigest::from_bytes([0; 32]),
+        };
+        RecordedPack {
+            pin,
+            requirement: "^1".into(),
+            source: "s".parse().unwrap(),
+            overlays: Vec::new(),
+            desired: DesiredDigest::from_bytes([0; 32]),
+            requires: Vec::new(),
+            install: InstallMap::default(),
+            host_owns: Vec::new(),
+            host_keys: Vec::new(),
+            modes: Modes::default(),
+            atomic: true,
+            edits: Edits::default(),
+            version_key: "p_version".into(),
+            features: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn whoever_trusts_nothing_sees_an_edit_that_the_stat_cache_vouches_for() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = HostPath::new(tree.path().to_str().unwrap()).unwrap();
+        let state = tree.path().join(".packfleet");
+        fs::create_dir(&state).unwrap();
+        fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
+        let names: Vec<TreePath> = (0..9).map(|at| TreePath::new(&format!("f{at}")).unwrap()).collect();
+        let recorded = Entry::of(Kind::File, b"as recorded");
+        let mut record = Record::empty("fleet".parse().unwrap(), "home".parse().unwrap(), at.clone());
+        record.generation = 1;
+        record.packs.insert("p".parse().unwrap(), pack());
+        for name in &names {
+            let bytes = if name.as_str() == "f3" { "edited here" } else { "as recorded" };
+            fs::write(tree.path().join(name.as_str()), bytes).unwrap();
+            let (base, owner) = (Some(recorded), "p".parse().unwrap());
+            record.entries.insert(name.clone(), Recorded { owner, base, written: base, commit: None });
+        }
+        fs::write(state.join(name::RECORD), record.encode()).unwrap();
+        let ground = Ground::open(&at).unwrap().unwrap();
+        // The stat of the edited file with the digest of the recorded one.
+        let mut cache = NewCache::at(i64::MAX);
+        for name in &names {
+            let stat = ground.root.stat(name.as_str()).unwrap().unwrap();
+            cache.insert(name, &stat, recorded.content, Whose::Pack);
+        }
+        let state = ground.state().unwrap().unwrap();
+        cache.store(&state, Some((&record, record.digest()))).unwrap();
+        let ask = |trust, paths: &[usize]| {
+            let glance = Glance {
+                fleet: record.fleet.clone(),
+                deployment: record.deployment.clone(),
+                parts: parts(&record).unwrap(),
+                reserved: Vec::new(),
+                trust,
+                version_file: None,
+            };
+            let paths = paths.iter().map(|at| names[*at].clone()).collect();
+            narrow(&ground, &Narrow { glance, paths }).unwrap().unwrap()
+        };
+        let edited = Seen::Entry(Entry::of(Kind::File, b"edited here"));
+        for asked in [&[] as &[usize], &[3], &[5]] {
+            let seen = ask(Trust::Nothing, asked);
+            assert!(seen.looked.contains(&names[3]), "{asked:?}");
+            assert_eq!(seen.actual.paths.get("f3"), Some(&edited), "{asked:?}");
+        }
+        // What was forged is believed by whoever believes it.
+        let seen = ask(Trust::StatCache, &[3]);
+        assert_eq!(seen.actual.paths.get("f3"), Some(&Seen::Entry(recorded)));
+    }
 }
