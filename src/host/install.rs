@@ -130,6 +130,27 @@ pub fn own_build() -> io::Result<String> {
     Ok(Binary::read(Path::new(OWN))?.digest)
 }
 
+/// The digest of this program's file, which must be the one under which [`install`] gave it its place, if that is where
+/// it lies: a damaged one removes itself, and whoever asked for it sends it anew.
+pub fn installed_build() -> io::Result<String> {
+    let digest = own_build()?;
+    let path = fs::read_link(OWN)?;
+    if is_damaged(&path, &digest) {
+        fs::remove_file(&path)?;
+        let path = path.display();
+        return Err(io::Error::other(format!("{path} was damaged, and is removed: its digest is {digest}")));
+    }
+    Ok(digest)
+}
+
+/// Whether an agent lies under the digest of another one.
+fn is_damaged(path: &Path, digest: &str) -> bool {
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    let (Some(own), Some(directory)) = (name(path), path.parent().and_then(name)) else { return false };
+    let is_digest = own.len() == 64 && own.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_digest && own != digest && (directory == "agents" || directory.starts_with("packfleet-agents-"))
+}
+
 /// Gives this program's own file, freshly sent, its place: beside where it lies, under its digest. Others of its
 /// kind that are old go.
 pub fn install(digest: &str) -> io::Result<()> {
@@ -169,4 +190,25 @@ fn prune(directory: &Path, digest: &str) -> io::Result<()> {
         let _gone = fs::remove_file(old);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_installed_agent_can_be_damaged() {
+        let (one, other) = ("a".repeat(64), "b".repeat(64));
+        for (path, damaged) in [
+            (format!("/home/x/.cache/packfleet/agents/{one}"), true),
+            (format!("/var/tmp/packfleet-agents-0/{one}"), true),
+            (format!("/home/x/.cache/packfleet/agents/{other}"), false),
+            (format!("/home/x/bin/{one}"), false),
+            ("/home/x/agents/packfleet".to_owned(), false),
+            (format!("/home/x/agents/{one} (deleted)"), false),
+            (format!("/home/x/agents/{}", "A".repeat(64)), false),
+        ] {
+            assert_eq!(is_damaged(Path::new(&path), &other), damaged, "{path}");
+        }
+    }
 }

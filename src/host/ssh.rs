@@ -5,6 +5,7 @@
 //! ```text
 //! ssh … HOST 'sh -c "the agent of this digest is there? exec it : say what machine this is, take one, exec it"'
 //! ```
+//! An agent that is there and ends before it greets is taken for a broken one: it is sent anew, once.
 //! So a host costs one connection and one command, with the agent there or without. Connections are shared and
 //! outlive the run for a minute (ControlMaster), which OpenSSH does by itself: a process per channel is all that
 //! is needed here, and the port stays synchronous. Nothing listens on the host, and no password is ever asked for.
@@ -23,7 +24,7 @@ use super::pipe::{Pipe, ended};
 use super::remote::{Dial, Dialled, last_line};
 use super::wire::WireError;
 use super::wire::frame::Frames;
-use super::wire::hello::{GREETING, MISSING};
+use super::wire::hello::{FOUND, GREETING, MISSING};
 use super::{HostError, Told};
 use crate::model::ssh::{Destination, OPTIONS, Privilege};
 
@@ -131,9 +132,24 @@ impl Ssh {
 
     fn try_dial(&self) -> Result<Dialled, HostError> {
         let agents = self.settings.agents.all().map_err(|why| self.refused(why))?;
-        let Some(own) = agents.last() else { return Err(self.refused("there is none to send".into())) };
         let digests: Vec<&str> = agents.iter().map(|agent| agent.digest.as_str()).collect();
-        let script = script(&digests);
+        match self.start(agents, &digests) {
+            Ok(dialled) => Ok(dialled),
+            Err(Failure::Other(error)) => Err(error),
+            // Whatever is wrong with the one that is there, one that is sent takes its place.
+            Err(Failure::Broken) => self.start(agents, &[]).map_err(|failure| match failure {
+                Failure::Other(error) => error,
+                Failure::Broken => self.refused("it is there, and does not start".into()),
+            }),
+        }
+    }
+
+    /// Starts one of these agents if it is on the host, or else sends one.
+    fn start(&self, agents: &[Binary], digests: &[&str]) -> Result<Dialled, Failure> {
+        let Some(own) = agents.last() else {
+            return Err(self.refused("there is none to send".into()).into());
+        };
+        let script = script(digests);
         let shell = format!("exec /bin/sh -c '{script}'");
         let remote = match self.privilege {
             Privilege::Login => shell,
@@ -143,8 +159,12 @@ impl Ssh {
             .map_err(|error| self.unreachable(vec![format!("cannot run ssh: {error}")]))?;
         pipe.within(Some(self.patience));
         let mut frames = Frames::default();
-        match frames.skip_to(&[GREETING, MISSING], &mut pipe) {
-            Ok(0) => {}
+        match frames.skip_to(&[FOUND, MISSING], &mut pipe) {
+            Ok(0) => match frames.skip_to(&[GREETING], &mut pipe) {
+                Ok(_) => {}
+                Err(WireError::Closed(_)) => return Err(Failure::Broken),
+                Err(error) => return Err(self.silent(&mut pipe, &error).into()),
+            },
             Ok(_) => {
                 let machine = frames.line(200, &mut pipe).map_err(|error| self.silent(&mut pipe, &error))?;
                 let agent = self.choose(agents, &machine)?;
@@ -152,7 +172,7 @@ impl Ssh {
                 let sent = send(agent, &mut pipe).and_then(|()| frames.skip_to(&[GREETING], &mut pipe));
                 sent.map_err(|error| self.did_not_start(&mut pipe, &error))?;
             }
-            Err(error) => return Err(self.silent(&mut pipe, &error)),
+            Err(error) => return Err(self.silent(&mut pipe, &error).into()),
         }
         let builds = agents.iter().map(|agent| agent.digest.clone()).collect();
         Ok(Dialled { pipe, frames, builds, build: own.digest.clone() })
@@ -219,6 +239,20 @@ impl Ssh {
     }
 }
 
+/// Why no agent came about.
+enum Failure {
+    /// One was there, and ended before it greeted.
+    Broken,
+    /// Anything else.
+    Other(HostError),
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Self::Other(error)
+    }
+}
+
 impl Dial for Ssh {
     fn host(&self) -> String {
         self.to.to_string()
@@ -269,7 +303,7 @@ fn script(digests: &[&str]) -> String {
          v=\"/var/tmp/packfleet-agents-$(id -u)\"; \
          for d in \"$c\" \"$v\"; do for b in {digests}; do \
          if [ ! -L \"$d\" ] && [ -O \"$d\" ] && [ ! -L \"$d/$b\" ] && [ -f \"$d/$b\" ] && [ -O \"$d/$b\" ] \
-         && [ -x \"$d/$b\" ]; then exec \"$d/$b\" agent; fi; done; done; \
+         && [ -x \"$d/$b\" ]; then printf \"\\000packfleet-found\\n\"; exec \"$d/$b\" agent; fi; done; done; \
          printf \"\\000packfleet-none %s %s\\n\" \"$(uname -s)\" \"$(uname -m)\"; \
          read -r b n || exit 3; \
          for d in \"$c\" \"$v\"; do \
@@ -322,7 +356,7 @@ mod tests {
         for which in 0..2 {
             let base = tempfile::tempdir().unwrap();
             program(&places(base.path())[which]);
-            assert_eq!(said(base.path()), "it ran as agent\n", "{which}");
+            assert_eq!(said(base.path()), "\0packfleet-found\nit ran as agent\n", "{which}");
 
             let base = tempfile::tempdir().unwrap();
             let (place, elsewhere) = (&places(base.path())[which], base.path().join("elsewhere"));

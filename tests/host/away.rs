@@ -1,7 +1,7 @@
 //! Hosts that are away: behind an agent on a pipe, and behind an sshd of the tests' own.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -138,4 +138,44 @@ fn an_agent_is_sent_once_and_found_again() {
     assert_eq!(fs::metadata(&agents).expect("agents").permissions().mode() & 0o777, 0o700);
     let mode = fs::metadata(agents.join(&program().digest)).expect("the agent").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_broken_agent_is_replaced_by_one_that_is_sent() {
+    let sshd = match Sshd::new("") {
+        Ok(sshd) => sshd,
+        Err(why) => return eprintln!("SKIPPED: {why}"),
+    };
+    let root = HostPath::new(sshd.at("root").to_str().expect("UTF-8")).expect("a root");
+    let agents = sshd.at("cache/packfleet/agents");
+    let agent = agents.join(&program().digest);
+    let good = fs::read(&program().path).expect("the program");
+    let mut flipped = good.clone();
+    // Section headers, which nobody reads who runs it.
+    *flipped.last_mut().expect("bytes") ^= 1;
+    let mut crashing = good[..good.len() / 2].to_vec();
+    crashing.resize(good.len(), 0);
+    let broken: [(&str, &[u8]); 6] = [
+        ("empty", b""),
+        ("cut off", &good[..good.len() / 2]),
+        ("cut off early", &good[..5000]),
+        ("half of it zeros", &crashing),
+        ("one bit flipped", &flipped),
+        ("ended by a signal", b"#!/bin/sh\nkill -SEGV $$\n"),
+    ];
+    let dialled = || {
+        let host = RemoteHost::over(Arc::new(Session::new(dial(&sshd), bound(root.clone()))));
+        host.history().map(|_| fs::metadata(&agent).expect("the agent").ino())
+    };
+    fs::create_dir_all(&agents).expect("a directory");
+    for (name, bytes) in broken {
+        // Not the file that may still run.
+        let _gone = fs::remove_file(&agent);
+        fs::write(&agent, bytes).expect("an agent");
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o700)).expect("a mode");
+        let sent = dialled().unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert!(fs::read(&agent).expect("the agent") == good, "{name}");
+        // Found again: nothing is sent once more.
+        assert_eq!(dialled().expect(name), sent, "{name}");
+    }
 }

@@ -24,7 +24,7 @@ pub fn run(args: &Agent) -> Result<Exit, CliError> {
     drop(inside);
     let build = match &args.install {
         Some(digest) => install::install(digest).map(|()| digest.clone()),
-        None => install::own_build(),
+        None => install::installed_build(),
     };
     let build = build.map_err(CliError::AgentFile)?;
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(CliError::AgentFile)?;

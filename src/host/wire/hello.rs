@@ -17,6 +17,8 @@ use crate::model::{DeploymentName, FleetName, HostPath};
 pub const GREETING: &[u8] = b"\0packfleet-agent\n";
 /// What stands there instead if a host has no agent; the rest of the line says what machine it is.
 pub const MISSING: &[u8] = b"\0packfleet-none ";
+/// What stands before it if a host has an agent, which is started right behind.
+pub const FOUND: &[u8] = b"\0packfleet-found\n";
 
 /// The opening words of either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
