@@ -91,10 +91,13 @@ impl Snapshot {
             .ok_or_else(|| unknown(format!("{directory} lies in no working tree of git")))?;
         let mut files = BTreeMap::new();
         if !below.as_str().is_empty() {
-            match tree.get_path(below.as_std_path()).and_then(|entry| repository.find_tree(entry.id())) {
-                Ok(found) => tree = found,
-                // The directory is new: the change started with nothing.
-                Err(_) => return Ok(Self { git: path_of(repository)?, commit, files }),
+            // One by one: where a tree that is named cannot be read, git would say the same as of a new directory.
+            for component in below.components() {
+                let Some(id) = tree.get_name(component.as_str()).map(|entry| entry.id()) else {
+                    // The directory is new: the change started with nothing.
+                    return Ok(Self { git: path_of(repository)?, commit, files });
+                };
+                tree = repository.find_tree(id).map_err(read)?;
             }
         }
         let walked = tree.walk(TreeWalkMode::PreOrder, |parent, entry| {
@@ -139,4 +142,31 @@ fn path_of(repository: &Repository) -> Result<Utf8PathBuf, SourceError> {
     Utf8Path::from_path(repository.path())
         .map(Utf8Path::to_owned)
         .ok_or_else(|| SourceError::Unknown("the fleet repository's path is not UTF-8".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_cannot_be_read_is_no_new_directory() {
+        let top = tempfile::tempdir().unwrap();
+        let at = Utf8Path::from_path(top.path()).unwrap();
+        let repository = Repository::init(at).unwrap();
+        std::fs::create_dir(at.join("fleet")).unwrap();
+        std::fs::write(at.join("fleet/fleet.toml"), "x").unwrap();
+        let mut index = repository.index().unwrap();
+        index.add_path(std::path::Path::new("fleet/fleet.toml")).unwrap();
+        let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
+        let who = git2::Signature::now("a", "a@example.org").unwrap();
+        repository.commit(Some("HEAD"), &who, &who, "x", &tree, &[]).unwrap();
+
+        let here = at.join("fleet");
+        assert_eq!(Snapshot::merge_base(&here, "HEAD").unwrap().paths().count(), 1);
+        std::fs::create_dir(at.join("new")).unwrap();
+        assert_eq!(Snapshot::merge_base(&at.join("new"), "HEAD").unwrap().paths().count(), 0);
+        let inner = tree.get_name("fleet").unwrap().id().to_string();
+        std::fs::remove_file(at.join(".git/objects").join(&inner[..2]).join(&inner[2..])).unwrap();
+        assert!(matches!(Snapshot::merge_base(&here, "HEAD"), Err(SourceError::Read { .. })));
+    }
 }
