@@ -171,6 +171,7 @@ stories! {
     goodbye
     health
     host_keys
+    ill_in_sync
     interrupt
     interrupted
     lock

@@ -197,7 +197,7 @@ pub struct Plan {
     /// Which deployments
     #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
-    /// Exit with 2 if there is something to apply
+    /// Exit with 2 if there is something to apply, with 3 if what is there was found ill
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Show the lines that would change

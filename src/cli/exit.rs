@@ -58,11 +58,13 @@ impl From<Exit> for ExitCode {
 }
 
 /// Which differences count as [`Exit::Changes`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counts {
     /// None.
     Nothing,
-    /// What an apply would do.
+    /// That what is there was found ill, and no apply will change that.
+    Health,
+    /// That, and what an apply would do.
     Changes,
     /// That, and edits that stay.
     Drift,
@@ -71,9 +73,10 @@ pub enum Counts {
 /// The exit of one deployment's report.
 pub fn of_report(report: &Report, counts: Counts) -> Exit {
     let by_outcome = match report.outcome {
-        Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Exit::Done,
-        Outcome::Planned if counts == Counts::Nothing => Exit::Done,
+        Outcome::InSync if counts >= Counts::Health && report.is_ill() => Exit::Held,
+        Outcome::Planned if counts < Counts::Changes => Exit::Done,
         Outcome::Planned => Exit::Changes,
+        Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Exit::Done,
         Outcome::Waiting | Outcome::Offline => Exit::Waiting,
         Outcome::Held => Exit::Held,
         Outcome::Refused => Exit::Refused,

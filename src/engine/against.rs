@@ -51,6 +51,8 @@ pub fn compare(now: &mut [Report], before: &[Report]) -> Against {
         let old = earlier.and_then(|report| report.survey.as_ref());
         let (Some(survey), Some(old)) = (&mut report.survey, old) else { continue };
         against.earlier += restrict(survey, old);
+        // How its host fares is nothing that the change causes.
+        report.health = None;
         let moves = survey.plan.next.packs != old.plan.next.packs
             || survey.drift.packs.keys().any(|pack| survey.wanted(pack) != old.wanted(pack));
         if !moves && survey.plan.actions.is_empty() && survey.plan.holds.is_empty() {

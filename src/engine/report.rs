@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack};
+use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack, Verdict};
 use crate::model::desired::Desired;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, PlanId, TreePath};
@@ -232,6 +232,11 @@ impl Report {
     pub fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::InSync | Outcome::Applied | Outcome::RolledBack)
             && !self.health.as_ref().is_some_and(Health::is_open)
+    }
+
+    /// Whether what is there was found ill when it was last looked at, and stands.
+    pub fn is_ill(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.verdict == Verdict::Ill)
     }
 
     /// A change that was found ill: by this pass, or by the one that it went on with.

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         reports = applied?;
         interrupted = interrupt.exit();
     }
-    let exit = interrupted.unwrap_or_else(|| of_reports(&reports, Counts::Nothing));
+    let exit = interrupted.unwrap_or_else(|| of_reports(&reports, Counts::Health));
     let told = Told {
         kind: Kind::Apply,
         workspace: &workspace,

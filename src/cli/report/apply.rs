@@ -45,6 +45,11 @@ pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String
     out
 }
 
+/// That what is there is not well, and what tells more.
+pub fn ill(report: &Report, hints: &Hints) -> String {
+    format!("found ill when it was last looked at: {}", hints.command(&["why", report.deployment.as_str()]))
+}
+
 /// The rest of a deployment's line.
 fn what(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
     let name = report.deployment.as_str();
@@ -87,6 +92,7 @@ fn what(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
                 _ => "not applied".to_owned(),
             });
         }
+        Outcome::InSync if report.is_ill() => parts.push(ill(report, hints)),
         _ => {}
     }
     let edits = kept(survey);

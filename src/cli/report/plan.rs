@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::apply;
 use super::bytes;
 use super::care;
 use super::diffs;
@@ -278,6 +279,9 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
             interrupted.generation,
             hints.of_interrupted(&who.name)
         ));
+    }
+    if report.outcome == Outcome::InSync && report.is_ill() {
+        out.push_str(&format!("  {}\n", painted(paint::BAD, &apply::ill(report, hints))));
     }
     for (on, because, first) in words::waits(&report.waits) {
         out.push_str(&format!(
