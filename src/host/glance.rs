@@ -63,7 +63,7 @@ pub fn glance(ground: &Ground, glance: &Glance) -> Result<Option<Unchanged>, Hos
         Some(path) => read_small(ground, path).map_err(failed("read", path.as_str()))?,
         None => None,
     };
-    let health = Health::load(&state);
+    let health = Health::load(&state)?;
     Ok(Some(Unchanged { generation: settled.generation, digest: settled.digest, version_file, health }))
 }
 

@@ -11,9 +11,9 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::EditId;
 use super::beneath::Dir;
-use super::state::{name, read};
+use super::state::{failed, name, read};
+use super::{EditId, HostError};
 use crate::model::care::Aftercare;
 use crate::model::{PackName, TreePath};
 
@@ -119,9 +119,18 @@ pub enum Watch {
 }
 
 impl Health {
-    /// The last word; `None` if there is none, or none that can be read.
-    pub(super) fn load(state: &Dir) -> Option<Self> {
-        serde_json::from_slice(&read(state, name::HEALTH).ok()??).ok()
+    /// The last word; `None` if there is none. One that cannot be read is not none: a change that was found ill
+    /// would be applied again, and a watch not taken up.
+    pub(super) fn load(state: &Dir) -> Result<Option<Self>, HostError> {
+        let reading = || failed("read", ".packfleet/health");
+        let Some(bytes) = read(state, name::HEALTH).map_err(reading())? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            let what = format!(
+                "it is damaged ({error}); it only says how the last change fared, and may be deleted: the next \
+                 change is looked at anew"
+            );
+            reading()(io::Error::new(io::ErrorKind::InvalidData, what))
+        })
     }
 
     /// Makes it the last word, durably.
@@ -170,5 +179,34 @@ impl fmt::Display for TakenBack {
             Back::Done { generation, .. } => write!(f, "; taken back, generation {generation} stands"),
             Back::Stuck { why } => write!(f, "; it stands all the same: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_not_none() {
+        let tree = tempfile::tempdir().unwrap();
+        let state = Dir::root(tree.path().to_str().unwrap()).unwrap();
+        assert!(Health::load(&state).unwrap().is_none());
+        let note = Health {
+            generation: 3,
+            verdict: Verdict::GoingBack,
+            since: Timestamp::UNIX_EPOCH,
+            evidence: Vec::new(),
+            marks: BTreeMap::new(),
+        };
+        note.store(&state).unwrap();
+        assert_eq!(Health::load(&state).unwrap(), Some(note));
+        let file = tree.path().join(name::HEALTH);
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+        let told = crate::model::cause::in_one_line(&Health::load(&state).unwrap_err());
+        assert!(told.contains(".packfleet/health") && told.contains("may be deleted"), "{told}");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(Health::load(&state).is_err());
     }
 }

@@ -105,7 +105,7 @@ impl Host for LocalHost {
                 observation.record = Some(record);
                 observation.digest = Some(digest);
             }
-            observation.health = Health::load(&state);
+            observation.health = Health::load(&state)?;
             observation.interrupted = Journal::load(&state, &self.root)?
                 .map(|journal| Interrupted { generation: journal.generation });
             observation.staged = observation.interrupted.is_none() && is_staged(&state)?;

@@ -105,7 +105,7 @@ pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostE
         Some(path) => read_small(ground, path).map_err(failed("read", path.as_str()))?,
         None => None,
     };
-    let health = Health::load(&state);
+    let health = Health::load(&state)?;
     Ok(Some(Narrowed { record, digest: settled.digest, looked, actual, version_file, health }))
 }
 

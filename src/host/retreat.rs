@@ -85,7 +85,7 @@ enum Reject {
 
 /// Goes on with what a run that died left open; `None` if that is nothing.
 pub(super) fn resumed(round: &Round<'_>) -> Result<Option<Recovery>, HostError> {
-    let Some(note) = Health::load(round.state).filter(Health::is_open) else { return Ok(None) };
+    let Some(note) = Health::load(round.state)?.filter(Health::is_open) else { return Ok(None) };
     let Some(record) = round.record()? else { return Ok(None) };
     let stands = note.generation == record.generation;
     let ground = round.ground;

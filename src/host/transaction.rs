@@ -227,8 +227,8 @@ pub fn recover(
         let found = state.stat(left).map_err(failed("look at", format!(".packfleet/{left}")));
         found.map(|found| found.is_some())
     };
-    let open = || Health::load(&state).is_some_and(|health| health.is_open());
-    let matters = is_there(name::JOURNAL)? || resume.watch == Watch::Anew && open();
+    let open = || Ok::<_, HostError>(Health::load(&state)?.is_some_and(|health| health.is_open()));
+    let matters = is_there(name::JOURNAL)? || resume.watch == Watch::Anew && open()?;
     if !matters && !is_there(name::STAGE)? && !is_there(cache::SCRATCH)? {
         return Ok(Recovery::Nothing);
     }
@@ -276,7 +276,7 @@ fn settle(round: &Round<'_>) -> Result<Recovery, HostError> {
     let pending = pending(manifest.generation);
     let mut live = Live::new(ground);
     let mut switch = Switch { live: &mut live, slots: &slots, manifest: &manifest };
-    let note = Health::load(state);
+    let note = Health::load(state).map_err(&pending)?;
     // On the way back from a change that was found ill everything is run and looked at when it is over.
     let is_way_back = note.as_ref().is_some_and(|note| {
         note.verdict == Verdict::GoingBack

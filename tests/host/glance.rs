@@ -1,11 +1,14 @@
 //! "Unchanged", told without planning: true whenever it is said, and said whenever nothing has happened.
 
+use std::error::Error;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
 use crate::away::places;
 use crate::world::*;
-use packfleet::host::{Applied, Commit, Glance, Host, Reread, Trust, Unchanged};
+use packfleet::host::{
+    Applied, Commit, Glance, Host, Narrow, Recovery, Reread, Resume, Trust, Unchanged, Watch,
+};
 use packfleet::model::plan::Plan;
 use packfleet::model::settled::parts;
 use packfleet::model::{Entry, Kind};
@@ -225,6 +228,29 @@ fn a_damaged_cache_an_interrupted_switch_and_another_record_say_nothing() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&record, bytes).unwrap();
     assert_eq!(ask(disk.host(), &asked), None);
+}
+
+#[test]
+fn a_damaged_note_of_health_is_told_and_may_be_deleted() {
+    let disk = OnDisk::new();
+    let host = disk.host();
+    done(host, &wanted(), "1");
+    let asked = glance(host, Trust::StatCache);
+    let note = disk.root().join(".packfleet/health");
+    fs::write(&note, "{\"generation\": 1, \"verdict\": \"going-").unwrap();
+    assert!(host.unchanged(&asked).is_err());
+    let narrow = Narrow { glance: asked.clone(), paths: [path("a/f")].into() };
+    assert!(host.narrow(&narrow).is_err());
+    let told = host.observe(&look(&wanted())).expect_err("it cannot be read");
+    let told = format!("{told}: {}", told.source().expect("a cause"));
+    assert!(told.contains(".packfleet/health") && told.contains("may be deleted"), "{told}");
+    assert!(host.recover(&look(&wanted()), &Resume::default()).is_err());
+    // Nothing of it is asked for where the watch is left.
+    let leave = Resume { watch: Watch::Leave, ..Resume::default() };
+    assert_eq!(host.recover(&look(&wanted()), &leave).expect("nothing"), Recovery::Nothing);
+    fs::remove_file(note).unwrap();
+    assert!(ask(host, &asked).is_some());
+    assert_eq!(observe(host, &wanted()).health, None);
 }
 
 #[test]
