@@ -4,7 +4,8 @@
 //! RemoteHost ── session of a deployment ── channels, each to an agent ── Dial: where they come from
 //! ```
 //! A channel is made when it is first needed and kept for the next question, so that a run, or the loop, pays for
-//! a connection once. A kept channel that turns out to be dead is replaced once, if what is asked only looks. Several
+//! a connection once. An agent never speaks unasked: a kept channel on which there is something to read is dead, and
+//! dropped before anything is said on it. One that dies under a question is replaced, if what is asked only looks. Several
 //! threads, and a blob that must itself be asked of the host, take channels of their own.
 
 use std::fmt;
@@ -112,8 +113,14 @@ impl Session {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A kept channel that is not known to be dead.
     fn idle(&self) -> Option<Channel> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        loop {
+            let mut channel = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if !channel.pipe.is_readable() {
+                return Some(channel);
+            }
+        }
     }
 
     fn dial(&self) -> Result<Channel, HostError> {
@@ -168,7 +175,10 @@ impl Session {
                     return Ok(answer);
                 }
                 // It was idle, and the way to it has died since: a new one may lead there.
-                Err(WireError::Io(_) | WireError::Closed(_)) if looks && channel.used => {}
+                Err(WireError::Closed(_)) if looks && channel.used => {}
+                // One that is silent is as silent on the next channel.
+                Err(WireError::Io(inner))
+                    if looks && channel.used && inner.kind() != io::ErrorKind::TimedOut => {}
                 Err(error) => return Err(channel.broken(&self.dial.host(), doing, error)),
             }
         }

@@ -342,6 +342,60 @@ fn a_peer_that_never_reads_or_never_speaks_costs_bounded_time() {
     assert!(upgrade.is_old());
 }
 
+/// Waits for a file that somebody else makes.
+fn appears(path: &std::path::Path) {
+    for _ in 0..3000 {
+        if path.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} does not appear", path.display());
+}
+
+#[test]
+fn a_kept_agent_that_ended_is_replaced_before_it_is_asked() {
+    for writes in [true, false] {
+        for last_words in ["\\377\\377\\377\\377", ""] {
+            let (upgrade, signs) = (Upgrade::new(), tempfile::tempdir().expect("a directory"));
+            // The first agent ends once `go` is there, as after a long silence; the next one stays.
+            let script = "[ -e D/go ] && exec \"$A\" agent; exec 3<&0; \
+                          (cat <&3 & p=$!; while [ ! -e D/go ]; do sleep 0.02; done; kill $p; printf 'LAST') \
+                          | \"$A\" agent; : >D/dead; exec sleep 60 >&-";
+            let directory = signs.path().to_str().expect("UTF-8");
+            let script = script.replace("D/", &format!("{directory}/")).replace("LAST", last_words);
+            let host = behind(Box::leak(script.into()), Duration::from_secs(60), upgrade.root.clone());
+            let plan = plan(&host, &upgrade.two, "2");
+            std::fs::write(signs.path().join("go"), "").expect("a file");
+            appears(&signs.path().join("dead"));
+            if writes {
+                let applied = host.apply(&commit(&plan), &Store::of(&upgrade.two)).expect("applied");
+                assert!(matches!(applied, Applied::Done { generation: 2, .. }), "{applied:?}");
+                assert_eq!(managed(upgrade.disk.files()), upgrade.two);
+            } else {
+                assert_eq!(host.history().expect("an answer").len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_silent_channel_is_no_reason_to_ask_on_the_next() {
+    let (upgrade, signs) = (Upgrade::new(), tempfile::tempdir().expect("a directory"));
+    // Each start is counted; the agent gets no more than its first question once `go` is there.
+    let script = "echo >>D/starts; exec 3<&0; \
+                  (cat <&3 & p=$!; while [ ! -e D/go ]; do sleep 0.02; done; kill $p; : >D/deaf; exec sleep 60) \
+                  | \"$A\" agent";
+    let script = script.replace("D/", &format!("{}/", signs.path().to_str().expect("UTF-8")));
+    let host = behind(Box::leak(script.into()), Duration::from_secs(3), upgrade.root.clone());
+    assert_eq!(host.history().expect("an answer").len(), 1);
+    std::fs::write(signs.path().join("go"), "").expect("a file");
+    appears(&signs.path().join("deaf"));
+    let error = host.history().expect_err("silent");
+    assert!(matches!(error, HostError::Cut { .. }), "{error:?}");
+    assert_eq!(std::fs::read_to_string(signs.path().join("starts")).expect("starts").lines().count(), 1);
+}
+
 /// Digits that do not compress.
 fn blake3_of(number: u64) -> u128 {
     let content = Content::of(&number.to_le_bytes());
