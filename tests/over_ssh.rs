@@ -168,3 +168,27 @@ fn an_unknown_host_key_is_refused_and_said() {
     let text = world.code(5, &["plan"]) + &world.code(5, &["history", "away"]);
     assert!(text.contains("Host key verification failed"), "{text}");
 }
+
+#[test]
+fn a_changed_host_key_is_no_unknown_one() {
+    let Some(world) = World::new() else { return };
+    world.pack();
+    // The key that ssh knows is that of somebody else.
+    let other = fs::read_to_string(world.at("key.pub")).expect("a key");
+    fs::write(world.at("known_hosts"), format!("place {other}")).expect("a file");
+    // The pack comes from this disk, so that the host is what is tried.
+    let text = format!(
+        "[fleet]\nname = \"first\"\n[sources.team]\nurl = \"{}\"\n[packs.bot]\nsource = \"team\"\ndir = \"bot\"\n\
+         target = \"bot\"\n{}",
+        world.at("packs"),
+        deployment("away", "place", &world.at("live"), "")
+    );
+    fs::create_dir_all(world.at("fleet")).expect("a directory");
+    fs::write(world.at("fleet/fleet.toml"), text).expect("a file");
+    for arguments in [["plan", "away"], ["history", "away"]] {
+        let text = world.code(5, &arguments);
+        assert!(text.contains("its host key is not the one that ssh knows"), "{text}");
+        assert!(text.contains("or another machine answers in its place"), "{text}");
+        assert!(!text.contains("ssh does not know the host's key"), "{text}");
+    }
+}

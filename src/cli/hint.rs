@@ -11,6 +11,7 @@ use crate::host::HostError;
 use crate::host::examine::Fix;
 use crate::model::fleet::{Changed, Deployment};
 use crate::model::plan::{Conflict, HoldCause, Obstacle, OverlayFault, OverlayStep, Purpose};
+use crate::model::ssh::ANOTHER_KEY;
 use crate::model::{DeploymentName, PackName, TreePath};
 
 /// Where hints point to.
@@ -241,6 +242,13 @@ impl Hints {
 /// What leads to a host, by what ssh said.
 fn unreachable(host: &str, said: &str, then: &str) -> String {
     let host = shown(host);
+    if said.contains(ANOTHER_KEY) {
+        return format!(
+            "the host was set up anew, or another machine answers in its place: compare ssh-keygen -lf \
+             /etc/ssh/ssh_host_ed25519_key.pub on the host itself with what ssh {host} shows; only if they agree, \
+             remove the old line as ssh {host} says; then {then}"
+        );
+    }
     if said.contains("Host key verification failed") {
         return format!(
             "ssh does not know the host's key: ssh {host} shows its fingerprint, which ssh-keygen -lf \

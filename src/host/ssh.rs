@@ -26,7 +26,7 @@ use super::wire::WireError;
 use super::wire::frame::Frames;
 use super::wire::hello::{FOUND, GREETING, MISSING};
 use super::{HostError, Told};
-use crate::model::ssh::{Destination, OPTIONS, Privilege};
+use crate::model::ssh::{ANOTHER_KEY, Destination, OPTIONS, Privilege, is_another_key};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -215,6 +215,7 @@ impl Ssh {
             );
         }
         match status.and_then(|status| status.code()) {
+            Some(SSH_FAILED) | None if is_another_key(&said) => self.unreachable(vec![ANOTHER_KEY.into()]),
             Some(SSH_FAILED) | None => self.unreachable(vec![last.unwrap_or_else(|| error.to_string())]),
             Some(_) => {
                 let how = status.map(ended).unwrap_or_default();

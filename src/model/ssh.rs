@@ -18,6 +18,15 @@ pub const OPTIONS: [&str; 8] = [
     "ClearAllForwardings=yes",
 ];
 
+/// What is said of a host whose key is another one than ssh knows, as [`is_another_key`] finds it.
+pub const ANOTHER_KEY: &str = "its host key is not the one that ssh knows";
+
+/// Whether ssh said that a host's key is another one than it knows. The last line of what it says does not tell that
+/// from a key that it does not know at all.
+pub fn is_another_key(said: &str) -> bool {
+    said.contains("HOST IDENTIFICATION HAS CHANGED")
+}
+
 /// Where ssh leads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Destination {

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::origin::percent_decoded;
-use crate::model::ssh::{Destination, OPTIONS, quoted};
+use crate::model::ssh::{ANOTHER_KEY, Destination, OPTIONS, is_another_key, quoted};
 
 /// Seconds that a server may be silent.
 const SILENCE: i64 = 60;
@@ -133,6 +133,7 @@ impl Stream {
         }
         let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
         Some(io::Error::other(match last {
+            Some(_) if is_another_key(&said) => format!("ssh: {ANOTHER_KEY}"),
             Some(last) => format!("ssh: {last}"),
             None => "ssh: the connection was closed".to_owned(),
         }))
