@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::host::Host;
-use crate::model::Content;
+use crate::merge::structured::Format;
+use crate::model::{Content, TreePath};
 use crate::plan::Drift;
+use crate::plan::drift::{Adapted, Judged};
 use crate::plan::host_keys::{Keys, Whose, one};
 
 use super::contents::Contents;
@@ -16,19 +18,14 @@ pub(super) fn adapt(
     contents: &Contents<'_>,
     host: &dyn Host,
 ) -> BTreeMap<Content, Vec<u8>> {
-    let mut made = BTreeMap::new();
-    for (path, (format, pointers)) in keys {
+    let mut adapter = Adapter { contents, host, made: BTreeMap::new() };
+    for (path, owned) in keys {
         let Some(judged) = drift.paths.get(path) else { continue };
-        let read = |content: Content, whose: Whose| match whose {
-            Whose::Hosts => host.read(path, content).ok(),
-            Whose::Packs => contents.find(content).ok(),
-        };
-        if let Some((adapted, bytes)) = one(judged, *format, pointers, &read) {
-            made.extend(bytes.into_iter().map(|side| (side.content, side.bytes)));
+        if let Some(adapted) = adapter.adapted(judged, path, owned) {
             drift.adapt(path, adapted);
         }
     }
-    made
+    adapter.made
 }
 
 /// The same for edits that follow a rename: the keys are those of the file at its new path.
@@ -38,25 +35,35 @@ pub(super) fn adapt_followed(
     contents: &Contents<'_>,
     host: &dyn Host,
 ) -> BTreeMap<Content, Vec<u8>> {
-    let mut made = BTreeMap::new();
-    if keys.is_empty() {
-        return made;
-    }
+    let mut adapter = Adapter { contents, host, made: BTreeMap::new() };
     let mut found = Vec::new();
     for (old, rename) in &drift.renames {
         let Some(judged) = rename.followed() else { continue };
-        let Some((format, pointers)) = keys.get(&rename.to).or_else(|| keys.get(old)) else { continue };
-        let read = |content: Content, whose: Whose| match whose {
-            Whose::Hosts => host.read(old, content).ok(),
-            Whose::Packs => contents.find(content).ok(),
-        };
-        if let Some((adapted, bytes)) = one(judged, *format, pointers, &read) {
-            made.extend(bytes.into_iter().map(|side| (side.content, side.bytes)));
-            found.push((old.clone(), adapted));
-        }
+        let Some(owned) = keys.get(&rename.to).or_else(|| keys.get(old)) else { continue };
+        found.extend(adapter.adapted(judged, old, owned).map(|adapted| (old.clone(), adapted)));
     }
     for (old, adapted) in found {
         drift.adapt_followed(&old, adapted);
     }
-    made
+    adapter.made
+}
+
+/// Where bytes come from, and those that came of it.
+struct Adapter<'a> {
+    contents: &'a Contents<'a>,
+    host: &'a dyn Host,
+    made: BTreeMap<Content, Vec<u8>>,
+}
+
+impl Adapter<'_> {
+    /// A file with the host's keys in what the pack says; `at` is where it lies on the host.
+    fn adapted(&mut self, judged: &Judged, at: &TreePath, owned: &(Format, Vec<String>)) -> Option<Adapted> {
+        let read = |content: Content, whose: Whose| match whose {
+            Whose::Hosts => self.host.read(at, content).ok(),
+            Whose::Packs => self.contents.find(content).ok(),
+        };
+        let (adapted, bytes) = one(judged, owned.0, &owned.1, &read)?;
+        self.made.extend(bytes.into_iter().map(|side| (side.content, side.bytes)));
+        Some(adapted)
+    }
 }

@@ -14,6 +14,6 @@ pub mod text;
 pub use carry::{Carried, Clash, carry_keys, carry_patch};
 pub use diff::unified_diff;
 pub use patch::{Patch, PatchError};
-pub use rename::{renames, renames_of, similarity};
+pub use rename::{renames_of, similarity};
 pub use structured::{Format, Structured, StructuredError};
 pub use text::{TextMerge, merge_kind, merge_text};

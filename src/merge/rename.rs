@@ -25,19 +25,11 @@ const MAX_PAIRS: usize = 40_000;
 /// More pairs of equal content than these are matched in order of their names.
 const MAX_EQUAL_PAIRS: usize = 1_000_000;
 
-/// Renames from `old` to `new`: the new path of each old one that has one.
+/// Renames from `old` to `new`: the new path of each old one that has one. Old paths that are `named` are compared
+/// with every new one, however many there are.
 ///
 /// `similarity` is asked about pairs of regular files for which content must decide, and answers in percent;
 /// it may be asked about a file often. See [`similarity()`].
-pub fn renames(
-    old: &[PackEntry],
-    new: &[PackEntry],
-    similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8,
-) -> BTreeMap<TreePath, TreePath> {
-    renames_of(old, new, &|_| false, similarity)
-}
-
-/// Likewise; old paths that are `named` are compared with every new one, however many there are.
 pub fn renames_of(
     old: &[PackEntry],
     new: &[PackEntry],
@@ -294,6 +286,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn renames(
+        old: &[PackEntry],
+        new: &[PackEntry],
+        similarity: &mut dyn FnMut(&PackEntry, &PackEntry) -> u8,
+    ) -> BTreeMap<TreePath, TreePath> {
+        renames_of(old, new, &|_| false, similarity)
+    }
 
     fn entry(path: &str, text: &str) -> PackEntry {
         let (kind, text) = text.strip_prefix("->").map_or((Kind::File, text), |text| (Kind::Link, text));

@@ -553,7 +553,7 @@ pub(super) mod tests {
         CommitId::new(&format!("{number:02x}").repeat(20)).unwrap()
     }
 
-    fn pack(pin: Option<u8>) -> RecordedPack {
+    pub fn pack(pin: Option<u8>) -> RecordedPack {
         RecordedPack {
             pin: Pin {
                 version: "1.0.0".into(),

@@ -147,43 +147,18 @@ impl PartHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fleet::{Changed, Deleted, Edits};
-    use crate::model::pack::{InstallMap, Modes, Pin};
+    use crate::model::packed::tests::pack;
     use crate::model::record::{Decision, Recorded, Rejection, Take};
-    use crate::model::{DesiredDigest, HostPath, Kind, TreeDigest};
+    use crate::model::{HostPath, Kind};
 
     fn path(text: &str) -> TreePath {
         TreePath::new(text).unwrap()
     }
 
-    fn pack() -> RecordedPack {
-        RecordedPack {
-            pin: Pin {
-                version: "1.0.0".into(),
-                found_by: "v1.0.0".into(),
-                commit: None,
-                tree: TreeDigest::from_bytes([1; 32]),
-            },
-            requirement: "version ^1".into(),
-            source: "s".parse().unwrap(),
-            overlays: Vec::new(),
-            desired: DesiredDigest::from_bytes([2; 32]),
-            requires: Vec::new(),
-            install: InstallMap::default(),
-            host_owns: Vec::new(),
-            host_keys: Vec::new(),
-            modes: Modes::ExecBit,
-            atomic: true,
-            edits: Edits { changed: Changed::Merge, deleted: Deleted::Restore },
-            version_key: "p_version".into(),
-            features: Vec::new(),
-        }
-    }
-
     fn record() -> Record {
         let root = HostPath::new("/r").unwrap();
         let mut record = Record::empty("f".parse().unwrap(), "d".parse().unwrap(), root);
-        record.packs.insert("p".parse().unwrap(), pack());
+        record.packs.insert("p".parse().unwrap(), pack(None));
         for (at, host_owned) in [("a", false), ("b/c", true)] {
             let entry = Entry::of(Kind::File, at.as_bytes());
             let base = (!host_owned).then_some(entry);
