@@ -200,13 +200,13 @@ mod tests {
     fn only_an_installed_agent_can_be_damaged() {
         let (one, other) = ("a".repeat(64), "b".repeat(64));
         for (path, damaged) in [
-            (format!("/home/x/.cache/packfleet/agents/{one}"), true),
+            (format!("/h/x/.cache/packfleet/agents/{one}"), true),
             (format!("/var/tmp/packfleet-agents-0/{one}"), true),
-            (format!("/home/x/.cache/packfleet/agents/{other}"), false),
-            (format!("/home/x/bin/{one}"), false),
-            ("/home/x/agents/packfleet".to_owned(), false),
-            (format!("/home/x/agents/{one} (deleted)"), false),
-            (format!("/home/x/agents/{}", "A".repeat(64)), false),
+            (format!("/h/x/.cache/packfleet/agents/{other}"), false),
+            (format!("/h/x/bin/{one}"), false),
+            ("/h/x/agents/packfleet".to_owned(), false),
+            (format!("/h/x/agents/{one} (deleted)"), false),
+            (format!("/h/x/agents/{}", "A".repeat(64)), false),
         ] {
             assert_eq!(is_damaged(Path::new(&path), &other), damaged, "{path}");
         }
