@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
+use rustix::io::Errno;
 
-use super::beneath::{Node, stat_file};
+use super::beneath::{Dir, Node, Stat, stat_file};
 use super::local::parent;
 use super::state::Ground;
 use super::units;
@@ -58,10 +59,33 @@ pub struct Rate<'a> {
     before: Option<u64>,
 }
 
-/// Where a log ends; nowhere, if it is not there.
-pub fn mark(ground: &Ground, path: &TreePath) -> u64 {
-    let stat = parent(ground, path).and_then(|dir| dir.stat(path.file_name()));
-    stat.ok().flatten().filter(|stat| stat.node == Node::File).map_or(0, |stat| stat.size)
+/// Where a log ends; at 0, if it is not there. One that cannot be looked at is not none.
+pub fn mark(ground: &Ground, path: &TreePath) -> io::Result<u64> {
+    let Some(dir) = directory(ground, path)? else { return Ok(0) };
+    match dir.stat(path.file_name())? {
+        None => Ok(0),
+        Some(stat) => is_log(ground, &stat).map(|()| stat.size),
+    }
+}
+
+/// The directory of a log; `None` if it is not there.
+fn directory(ground: &Ground, path: &TreePath) -> io::Result<Option<Dir>> {
+    match parent(ground, path) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => Ok(None),
+            Some(Errno::LOOP) => Err(io::Error::other("a symbolic link leads to it, which is not followed")),
+            Some(Errno::XDEV) => Err(io::Error::other("it lies on another mount than the root")),
+            _ => Err(error),
+        },
+    }
+}
+
+fn is_log(ground: &Ground, stat: &Stat) -> io::Result<()> {
+    if stat.node == Node::File && stat.mount == ground.mount {
+        return Ok(());
+    }
+    Err(io::Error::other("it is no file of this root"))
 }
 
 impl<'a> Rate<'a> {
@@ -124,18 +148,16 @@ impl<'a> Rate<'a> {
 
     fn log(&self, ground: &Ground, path: &TreePath) -> io::Result<(u64, Errors)> {
         let nothing = || Ok((0, Errors::default()));
-        let dir = match parent(ground, path) {
-            Err(error) if super::live::out_of_reach(&error) => return nothing(),
-            dir => dir?,
+        let Some(dir) = directory(ground, path)? else { return nothing() };
+        let Some(stat) = dir.stat(path.file_name())? else { return nothing() };
+        is_log(ground, &stat)?;
+        let mut file = match dir.open(path.file_name()) {
+            // Rotated just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing(),
+            file => file?,
         };
-        if dir.stat(path.file_name())?.is_none() {
-            return nothing();
-        }
-        let mut file = dir.open(path.file_name())?;
         let stat = stat_file(&file)?;
-        if stat.node != Node::File || stat.mount != ground.mount {
-            return Err(io::Error::other("it is no file of this root"));
-        }
+        is_log(ground, &stat)?;
         let mark = if stat.size < self.mark { 0 } else { self.mark };
         let mut part = |from: u64, to: u64| -> io::Result<Vec<u8>> {
             let from = from.max(to.saturating_sub(REACH));
@@ -174,6 +196,33 @@ fn compare(error: &Regex, old: &[u8], new: &[u8]) -> (u64, Errors) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_log_that_is_not_there_has_no_errors() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |name: &str| tree.path().join(name);
+        std::fs::create_dir(at("real")).unwrap();
+        std::fs::write(at("real/bot.log"), "error\nerror\n").unwrap();
+        std::os::unix::fs::symlink("real", at("door")).unwrap();
+        std::os::unix::fs::symlink("real/bot.log", at("link.log")).unwrap();
+        let root = crate::model::HostPath::new(tree.path().to_str().unwrap()).unwrap();
+        let ground = Ground::open(&root).unwrap().unwrap();
+        let ask = |name: &str| {
+            let path = TreePath::new(name).unwrap();
+            let marked = mark(&ground, &path).ok();
+            let (watched, error) = (Watched::Log(path), "error".to_owned());
+            let over = Duration::ZERO;
+            let check = Check::Errors { watched, error, max_increase: 0, at_least: 5, over };
+            let mut rate = Rate::of(&check, Timestamp::UNIX_EPOCH, 0).unwrap().unwrap();
+            (marked, rate.look(&ground).ok())
+        };
+        assert_eq!(ask("real/bot.log"), (Some(12), Some(Ok(2))));
+        assert_eq!(ask("real/none.log"), (Some(0), Some(Ok(0))));
+        assert_eq!(ask("none/bot.log"), (Some(0), Some(Ok(0))));
+        for name in ["door/bot.log", "link.log", "real/bot.log/below", "real"] {
+            assert_eq!(ask(name), (None, None), "{name}");
+        }
+    }
 
     #[test]
     fn a_log_is_compared_line_by_line() {

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::Evidence;
 use super::beneath::Dir;
 use super::command::{Offspring, Run, run};
 use super::error_rate::{self, Rate};
 use super::probe::{self, Complaint};
-use super::state::Ground;
+use super::state::{Ground, failed};
 use super::units;
+use super::{Evidence, HostError};
 use crate::desired::problem::masked_source;
 use crate::desired::secrets::{Rules, spans};
 use crate::model::care::{Check, Restart, Task, Tasks, Unit, Watched, seconds};
@@ -49,6 +49,8 @@ pub struct Tend<'a> {
     moment: Timestamp,
     /// Where logs ended then.
     pub marks: BTreeMap<TreePath, u64>,
+    /// Logs of which that cannot be told, and why.
+    unmarked: BTreeMap<TreePath, io::Error>,
     /// What was done and passed, in words.
     pub said: Vec<String>,
 }
@@ -65,11 +67,27 @@ impl<'a> Tend<'a> {
             Check::Errors { watched: Watched::Log(path), .. } => Some(path.clone()),
             _ => None,
         };
+        let mut unmarked = BTreeMap::new();
         let marks = marks.unwrap_or_else(|| {
-            let logs = tasks.checks.iter().filter_map(|(_, _, check)| log(check));
-            logs.map(|path| (path.clone(), error_rate::mark(ground, &path))).collect()
+            let mut marks = BTreeMap::new();
+            for path in tasks.checks.iter().filter_map(|(_, _, check)| log(check)) {
+                match error_rate::mark(ground, &path) {
+                    Ok(mark) => drop(marks.insert(path, mark)),
+                    Err(error) => drop(unmarked.insert(path, error)),
+                }
+            }
+            marks
         });
-        Self { ground, tasks, moment, marks, said: Vec::new() }
+        Self { ground, tasks, moment, marks, unmarked, said: Vec::new() }
+    }
+
+    /// Whether it is known of every log where it ended before the change: otherwise what came of that could not be
+    /// told afterwards.
+    pub fn marked(&mut self) -> Result<(), HostError> {
+        match self.unmarked.pop_first() {
+            Some((path, error)) => Err(failed("look at the log", path.as_str())(error)),
+            None => Ok(()),
+        }
     }
 
     /// What it is about.
@@ -176,7 +194,12 @@ impl<'a> Tend<'a> {
                 watchers.push(Watcher { pack, check, kind, until: *period, every: LOOK, last: None });
             }
             let mark = match check {
-                Check::Errors { watched: Watched::Log(path), .. } => self.marks.get(path).copied(),
+                Check::Errors { watched: Watched::Log(path), .. } => match self.unmarked.get(path) {
+                    Some(why) => {
+                        return Err(complain(format!("{path} could not be looked at before: {why}")));
+                    }
+                    None => self.marks.get(path).copied(),
+                },
                 _ => None,
             };
             if let Some(rate) = Rate::of(check, self.moment, mark.unwrap_or(0)) {

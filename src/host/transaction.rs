@@ -84,6 +84,7 @@ pub fn apply(
     let old = old.map(|(record, _)| record);
     let tasks = commit.aftercare.tasks(&plan.actions);
     let mut tend = Tend::new(&ground, tasks, Timestamp::now(), None);
+    tend.marked()?;
     match carry(&round, old.as_ref(), commit, blobs, &mut tend)? {
         Carried::Done { saved, ill: None } if tend.tasks().is_watched() => {
             watch(&round, plan.next.generation, tend, saved, Some(blobs))
@@ -407,6 +408,7 @@ fn end(round: &Round<'_>, switch: &mut Switch<'_, '_>, tend: &mut Tend<'_>) -> R
     let open = slots.stat(way_back).map_err(looking())?.is_some();
     let mut ill = None;
     if open && !tend.tasks().is_empty() {
+        tend.marked()?;
         let begun = tend.begin();
         let stays = !matches!(manifest.purpose, Purpose::Sync | Purpose::RestoreEdit);
         match begun {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::journal::{Step, is_staged};
 use super::super::{BlobError, EditId, Reread};
 use super::*;
-use crate::model::care::{Care, Fate, PackCare, Service};
+use crate::model::care::{Care, Check, Fate, PackCare, Service, Watched};
 use crate::model::plan::{Action, Cause, Plan, Purpose};
 use crate::model::record::Recorded;
 use crate::model::{Entry, Kind, TreePath};
@@ -315,6 +315,27 @@ fn every_prefix_goes_back_when_it_is_marked() {
     }
 }
 
+fn aftercare(care: Care) -> Aftercare {
+    let (pack, install) = ("p".parse().unwrap(), Default::default());
+    let pack = PackCare { pack, install, at: None, fate: Fate::Stays, care };
+    Aftercare { packs: vec![pack], ..Aftercare::default() }
+}
+
+#[test]
+fn a_log_that_cannot_be_looked_at_stops_a_change_before_it_begins() {
+    let stand = Stand::new();
+    symlink("d", stand.file("door")).unwrap();
+    let (watched, error) = (Watched::Log(path("door/bot.log")), "error".to_owned());
+    let check = Check::Errors { watched, error, max_increase: 0, at_least: 5, over: Default::default() };
+    let aftercare = aftercare(Care { health: vec![check], ..Care::default() });
+    let before = tree(stand.root());
+    let commit = Commit { aftercare, ..stand.commit() };
+    let refused = apply(&stand.at, &commit, &stand.blobs, &|| true).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("door/bot.log"), "{refused:?}");
+    assert_eq!(tree(stand.root()), before);
+    assert_eq!(stand.settle(), Recovery::Nothing);
+}
+
 #[test]
 fn a_switch_that_failed_once_is_restarted_when_it_goes_on() {
     let stand = Stand::new();
@@ -322,15 +343,7 @@ fn a_switch_that_failed_once_is_restarted_when_it_goes_on() {
     cut.forward_steps(1);
     assert!(may_fail_again(&cut.slots).unwrap());
     let restart = ["cp", "same", "ran"].map(str::to_owned).into();
-    let care = Care { service: Some(Service::Command(restart)), ..Care::default() };
-    let pack = PackCare {
-        pack: "p".parse().unwrap(),
-        install: Default::default(),
-        at: None,
-        fate: Fate::Stays,
-        care,
-    };
-    let aftercare = Aftercare { packs: vec![pack], ..Aftercare::default() };
+    let aftercare = aftercare(Care { service: Some(Service::Command(restart)), ..Care::default() });
     let resume = Resume { aftercare, ..Resume::default() };
     let settled = recover(&stand.at, stand.owner(), &resume, &|| true).unwrap();
     assert_eq!(settled, Recovery::Forward { generation: 2, said: vec!["cp same ran ran".into()] });
