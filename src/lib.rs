@@ -27,6 +27,7 @@
 //!
 //! ```text
 //!  6  cli                people: arguments, printing, exit codes, hints
+//!  5  daemon             time: triggers, the loop, what it shows
 //!  4  engine             order: resolve, observe, apply, one pass, the fleet
 //!  3  host    source     effects: on a deployment's root; on git
 //!  2  desired plan       pure: text and packs to a Desired tree; three trees to a Plan
@@ -47,6 +48,7 @@
 //! Begin with [`model`], then [`plan`]; `examples/plan.rs` shows the library from outside.
 
 pub mod cli;
+pub mod daemon;
 pub mod desired;
 pub mod engine;
 pub mod host;

@@ -18,7 +18,7 @@ const FLOORS: [(&str, u8); 9] = [
 ];
 
 /// Crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 13] = [
+const CONFINED: [(&str, &[&str]); 21] = [
     ("git2", &["merge", "source"]),
     ("rustix", &["host", "source"]),
     ("tokio", &["engine", "daemon", "cli"]),
@@ -32,6 +32,14 @@ const CONFINED: [(&str, &[&str]); 13] = [
     ("anstream", &["cli"]),
     ("anstyle", &["cli"]),
     ("libgit2_sys", &["source"]),
+    ("axum", &["daemon"]),
+    ("tokio_stream", &["daemon"]),
+    ("minijinja", &["daemon"]),
+    ("prometheus_client", &["daemon"]),
+    ("hmac", &["daemon"]),
+    ("sha2", &["daemon"]),
+    ("sd_notify", &["daemon"]),
+    ("notify", &["host", "daemon"]),
 ];
 
 /// The one module that may say `unsafe`.
