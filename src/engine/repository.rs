@@ -123,9 +123,11 @@ impl Repository {
                 continue;
             };
             let glob = glob.compile_matcher();
-            let depth = include.pattern.split('/').count();
             let mut any = false;
-            for (path, kind) in self.files_to(depth).filter(|(path, _)| glob.is_match(path)) {
+            for (path, kind) in self.files_for(&include.pattern)? {
+                if !glob.is_match(&path) {
+                    continue;
+                }
                 if kind == Kind::Link {
                     let source = io::Error::other("an included file may not be a link");
                     return Err(LoadError::Read { path: self.directory().join(path), source });
@@ -143,31 +145,51 @@ impl Repository {
         Ok(found)
     }
 
-    /// Files and links at most so many components deep; links are not followed.
-    fn files_to(&self, depth: usize) -> Box<dyn Iterator<Item = (Utf8PathBuf, Kind)> + '_> {
-        match self {
-            Self::Directory(directory) => {
-                let walk = ignore::WalkBuilder::new(directory)
-                    .standard_filters(false)
-                    .max_depth(Some(depth))
-                    .build();
-                Box::new(walk.flatten().filter_map(move |entry| {
-                    let path = Utf8Path::from_path(entry.path())?.strip_prefix(directory).ok()?.to_owned();
-                    let kind = entry.file_type()?;
-                    if kind.is_symlink() {
-                        Some((path, Kind::Link))
-                    } else {
-                        kind.is_file().then_some((path, Kind::File))
-                    }
-                }))
+    /// Files and links that a pattern may mean: below the directories that it names without wildcards, and no deeper
+    /// than it goes. Links are not followed. What cannot be read is an error: deployments may lie there.
+    fn files_for(&self, pattern: &str) -> Result<Vec<(Utf8PathBuf, Kind)>, LoadError> {
+        let depth = pattern.split('/').count();
+        let directory = match self {
+            Self::Directory(directory) => directory,
+            Self::Commit(_, snapshot) => {
+                let near = snapshot.paths().filter(|(path, _)| path.components().count() <= depth);
+                return Ok(near.map(|(path, kind)| (Utf8PathBuf::from(path.as_str()), kind)).collect());
             }
-            Self::Commit(_, snapshot) => Box::new(
-                snapshot
-                    .paths()
-                    .filter(move |(path, _)| path.components().count() <= depth)
-                    .map(|(path, kind)| (Utf8PathBuf::from(path.as_str()), kind)),
-            ),
+        };
+        let (mut below, mut left) = (directory.clone(), depth);
+        for component in pattern.split('/').take(depth - 1) {
+            if component.contains(['*', '?', '[', '{']) {
+                break;
+            }
+            below.push(component);
+            left -= 1;
+            let failed = |source| LoadError::Read { path: below.clone(), source };
+            match fs::symlink_metadata(&below) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(failed(error)),
+                Ok(meta) if meta.is_symlink() => {
+                    return Err(failed(io::Error::other(
+                        "an included file may not be reached through a link",
+                    )));
+                }
+                Ok(meta) if !meta.is_dir() => return Ok(Vec::new()),
+                Ok(_) => {}
+            }
         }
+        let mut files = Vec::new();
+        for entry in ignore::WalkBuilder::new(&below).standard_filters(false).max_depth(Some(left)).build() {
+            let failed = |source| LoadError::Read { path: below.clone(), source };
+            let entry = entry.map_err(|error| failed(io::Error::other(error)))?;
+            // A name that is not UTF-8 matches no pattern.
+            let path = Utf8Path::from_path(entry.path()).and_then(|path| path.strip_prefix(directory).ok());
+            let (Some(path), Some(kind)) = (path, entry.file_type()) else { continue };
+            if kind.is_symlink() {
+                files.push((path.to_owned(), Kind::Link));
+            } else if kind.is_file() {
+                files.push((path.to_owned(), Kind::File));
+            }
+        }
+        Ok(files)
     }
 
     /// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.
@@ -286,4 +308,33 @@ pub(super) fn read_tree(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_look_below_what_they_name_and_through_no_link() {
+        let top = tempfile::tempdir().unwrap();
+        let at = Utf8Path::from_path(top.path()).unwrap();
+        fs::create_dir_all(at.join("fleet.d/a/deep")).unwrap();
+        for file in ["fleet.d/x.toml", "fleet.d/a/y.toml", "fleet.d/a/deep/z.toml", "fleet.d/no.txt"] {
+            fs::write(at.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("fleet.d", at.join("linked")).unwrap();
+        let repository = Repository::Directory(at.to_owned());
+        let found = |pattern: &str| repository.includes(&format!("[fleet]\ninclude = [\"{pattern}\"]\n"));
+        for (pattern, expected) in [
+            ("fleet.d/*.toml", vec!["fleet.d/x.toml"]),
+            ("fleet.d/*/*.toml", vec!["fleet.d/a/y.toml"]),
+            ("*/x.toml", vec!["fleet.d/x.toml"]),
+            ("fleet.d/x.toml", vec!["fleet.d/x.toml"]),
+            ("gone/*.toml", vec![]),
+            ("fleet.d/x.toml/*.toml", vec![]),
+        ] {
+            assert_eq!(found(pattern).unwrap(), expected, "{pattern}");
+        }
+        assert!(found("linked/*.toml").is_err() && found("gone/x.toml").is_err());
+    }
 }
