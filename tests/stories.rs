@@ -192,6 +192,7 @@ stories! {
     rollback
     rollback_alone
     signatures
+    strict
     upgrade
 }
 

@@ -309,6 +309,9 @@ pub struct Adopt {
 /// `validate`
 #[derive(Debug, ClapArgs)]
 pub struct Validate {
+    /// Also refuse what nothing uses, a lock that does not fit, and secrets (exit code 4); asks no source and no host
+    #[arg(long)]
+    pub strict: bool,
     /// How to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,

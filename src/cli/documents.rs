@@ -8,7 +8,8 @@
 //! diff       deployment, paths: path, pack, standing, recorded, host, pack_gives (kind and content, or null),
 //!            renamed_to (or null), diff (the text that people read)
 //! validate   valid, deployments, packs, overlays (numbers, or null if it does not validate);
-//!            problems: file, line, column, message, hint
+//!            problems: file, line, column, message, hint; doubts, with --strict: file, line (or null), kind (unused,
+//!            empty, unlocked, stale, secret), message, hint
 //! adopt      deployment, recorded (the generation, or null), packs: pack, requirement, chosen (or null; of it
 //!            commit, version, overlaid), candidates: commit, version, subject, equal, exec_bit, moved, differ,
 //!            missing, of, tied
@@ -19,11 +20,12 @@ use serde_json::{Value, json};
 
 use super::json::{FORMAT, text};
 use super::printer::shown;
-use super::report::plain;
 use super::report::why::Step;
+use super::report::{plain, strict};
 use crate::desired::fleet_file::FleetText;
 use crate::desired::problem::Problem;
 use crate::engine::adopt::{Candidate, Proposal};
+use crate::engine::strict::Doubt;
 use crate::engine::{Report, Survey, Workspace};
 use crate::host::{Generation, HistoryLine};
 use crate::model::{DeploymentName, OverlayName, TreePath};
@@ -96,8 +98,21 @@ pub fn diff(name: &DeploymentName, paths: &[Value]) -> String {
     text(&json!({ "format": FORMAT, "kind": "diff", "deployment": name, "paths": paths }))
 }
 
-/// A fleet that validates, if its overlays do.
-pub fn valid(workspace: &Workspace, damaged: &[(OverlayName, String)]) -> String {
+/// A fleet that validates, if its overlays do and nothing is in doubt.
+pub fn valid(workspace: &Workspace, damaged: &[(OverlayName, String)], doubts: &[Doubt]) -> String {
+    let doubts: Vec<Value> = doubts
+        .iter()
+        .map(|doubt| {
+            let (kind, message, hint) = strict::words(&doubt.what);
+            json!({
+                "file": doubt.file,
+                "line": doubt.line,
+                "kind": kind,
+                "message": message,
+                "hint": hint,
+            })
+        })
+        .collect();
     let problems: Vec<Value> = damaged
         .iter()
         .map(|(name, why)| {
@@ -113,11 +128,12 @@ pub fn valid(workspace: &Workspace, damaged: &[(OverlayName, String)]) -> String
     text(&json!({
         "format": FORMAT,
         "kind": "validate",
-        "valid": damaged.is_empty(),
+        "valid": damaged.is_empty() && doubts.is_empty(),
         "deployments": workspace.fleet.deployments.len(),
         "packs": workspace.fleet.packs.len(),
         "overlays": workspace.overlays.len(),
         "problems": problems,
+        "doubts": doubts,
     }))
 }
 
@@ -143,6 +159,7 @@ pub fn invalid(texts: &[FleetText], problems: &[Problem]) -> String {
         "packs": null,
         "overlays": null,
         "problems": problems,
+        "doubts": [],
     }))
 }
 

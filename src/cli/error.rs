@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 
 use super::exit::Exit;
@@ -88,6 +88,9 @@ pub enum CliError {
     /// Nothing was captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The fleet's own rules for secrets cannot be used.
+    #[error(transparent)]
+    Rules(#[from] EditedError),
     /// Nothing was exported.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -213,9 +216,9 @@ impl CliError {
             Self::Failure { deployment, failure } => hints.of_failure(failure, deployment),
             Self::Editor { hint, .. } => Some(hint.clone()),
             Self::OverlayWork(failure) => hints.of_overlay(failure),
-            Self::Capture(CaptureError::Edited(error)) | Self::Export(ExportError::Edited(error)) => {
-                of_edited(error, hints)
-            }
+            Self::Capture(CaptureError::Edited(error))
+            | Self::Export(ExportError::Edited(error))
+            | Self::Rules(error) => of_edited(error, hints),
             Self::Capture(CaptureError::Pending { deployment, .. }) => {
                 Some(hints.command(&["apply", deployment.as_str()]))
             }
@@ -243,7 +246,7 @@ impl CliError {
         }
         let mut text = String::new();
         if let Self::Overlays { damaged } = self {
-            let directory = beside(hints);
+            let directory = hints.directory();
             for (name, why) in damaged {
                 let _ = write!(
                     text,
@@ -353,14 +356,9 @@ pub fn causes(error: &dyn Error) -> Vec<String> {
 /// A line that is longer is not shown: it is no text that a person wrote.
 const LONGEST_LINE: usize = 500;
 
-/// The directory of the fleet file, as it was typed.
-fn beside(hints: &Hints) -> Utf8PathBuf {
-    Utf8PathBuf::from(hints.file()).parent().map(Utf8Path::to_owned).unwrap_or_default()
-}
-
 /// All problems of a fleet file, each with its place, and how many there are.
 fn problems_text(texts: &[FleetText], problems: &[Problem], hints: &Hints, width: usize) -> String {
-    let directory = beside(hints);
+    let directory = hints.directory();
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
         .with_width(width.clamp(40, 110))
         .with_context_lines(1)
@@ -447,7 +445,7 @@ mod tests {
     use crate::desired::problem::Problems;
 
     fn stripped(error: &CliError) -> String {
-        let hints = Hints::new(Utf8Path::new("conf/fleet.toml"));
+        let hints = Hints::new(camino::Utf8Path::new("conf/fleet.toml"));
         anstream::adapter::strip_str(&error.text(&hints, 80)).to_string()
     }
 

@@ -31,6 +31,11 @@ impl Hints {
         shown(self.file.as_str())
     }
 
+    /// The directory that it lies in, as it was typed.
+    pub fn directory(&self) -> &Utf8Path {
+        self.file.parent().unwrap_or(Utf8Path::new(""))
+    }
+
     /// A command of packfleet, to be pasted.
     pub fn command(&self, words: &[&str]) -> String {
         let mut line = "packfleet".to_owned();

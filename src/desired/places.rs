@@ -3,6 +3,8 @@
 //! A pack of a deployment is its pin: of the deployment's own entry, else of the range that its name lies in, else
 //! of the profile. Without a pin the entry itself is meant. Deliberately absent: what is wrong there.
 
+use std::collections::BTreeSet;
+
 use toml_edit::{Document, TableLike};
 
 use super::fleet_file::FleetText;
@@ -42,6 +44,29 @@ impl<'t> Places<'t> {
         let entries = || [own, range, profile].into_iter().flatten();
         pack.and_then(|pack| entries().find_map(|entry| entry.pin(pack)))
             .or_else(|| entries().next().map(|entry| entry.place()))
+    }
+
+    /// Every name in a table of names, and where it stands; in the order of the texts.
+    pub fn names(&self, table: &str) -> Vec<(&str, Place)> {
+        let mut names = Vec::new();
+        for (text, document) in &self.0 {
+            let Some(table) = document.get(table).and_then(|item| item.as_table_like()) else { continue };
+            for (name, _) in table.iter() {
+                let at = table.get_key_value(name).and_then(|(key, _)| key.span());
+                let line = line_column(&text.text, at.map_or(0, |span| span.start)).0;
+                names.push((name, Place { file: text.name.clone(), line }));
+            }
+        }
+        names
+    }
+
+    /// The profiles that deployments have.
+    pub fn profiles(&self) -> BTreeSet<&str> {
+        let tables = self.0.iter().filter_map(|(_, document)| document.get("deployments")?.as_table_like());
+        tables
+            .flat_map(|table| table.iter())
+            .filter_map(|(_, entry)| entry.get("profile")?.as_str())
+            .collect()
     }
 
     fn key(&self, table: &str, means: impl Fn(&str) -> bool) -> Option<Found<'_>> {
@@ -117,5 +142,12 @@ mod tests {
         ] {
             assert_eq!(of(deployment, pack).as_deref(), expected, "{deployment} {pack:?}");
         }
+        let names: Vec<String> = places
+            .names("deployments")
+            .iter()
+            .map(|(name, at)| format!("{name} {}:{}", at.file, at.line))
+            .collect();
+        assert_eq!(names, ["a fleet.toml:4", "edge-{1..3} fleet.toml:8", "b fleet.d/x.toml:2"]);
+        assert_eq!(places.profiles().into_iter().collect::<Vec<_>>(), ["all"]);
     }
 }

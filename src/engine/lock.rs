@@ -92,6 +92,17 @@ pub fn unfit(workspace: &Workspace) -> Vec<(PackName, String)> {
         .collect()
 }
 
+/// Pins in the lock that nothing asks for, with their requirements as they print.
+pub fn stale(workspace: &Workspace) -> Vec<(PackName, String)> {
+    let wanted: BTreeSet<(&PackName, String)> =
+        wanted(workspace).iter().map(|(pack, requirement)| (&pack.name, requirement.to_string())).collect();
+    let entries = workspace.lock.iter().flat_map(|lock| lock.entries());
+    entries
+        .filter(|locked| !wanted.contains(&(&locked.pack, locked.requirement.clone())))
+        .map(|locked| (locked.pack.clone(), locked.requirement.clone()))
+        .collect()
+}
+
 /// Every requirement of a pack from git that does not follow, each once.
 fn wanted(workspace: &Workspace) -> Vec<(&Pack, &Requirement)> {
     let fleet = &workspace.fleet;

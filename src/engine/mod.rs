@@ -48,6 +48,7 @@ pub mod resolve;
 pub mod rollback;
 pub mod saved;
 mod sketch;
+pub mod strict;
 pub mod whereabouts;
 pub mod working_tree;
 pub mod workspace;

@@ -6,8 +6,10 @@ use crate::cli::documents;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
+use crate::cli::report;
 use crate::cli::report::words::count;
 use crate::desired::overlay::Overlay;
+use crate::engine::strict::{self, What};
 use crate::engine::workspace::LoadError;
 use crate::model::OverlayName;
 
@@ -24,11 +26,19 @@ pub(super) fn run(args: &Validate, context: &Context, printer: &mut Printer) -> 
         .iter()
         .filter_map(|(name, overlay)| Some((name.clone(), wrong(overlay, context, name)?)))
         .collect();
+    let doubts = if args.strict { strict::doubts(&workspace)? } else { Vec::new() };
     if args.output == Output::Json {
-        printer.data(&documents::valid(&workspace, &damaged));
+        printer.data(&documents::valid(&workspace, &damaged, &doubts));
+    } else {
+        printer.data(&report::strict::text(&doubts, context.hints.directory()));
     }
     if !damaged.is_empty() {
         return Err(CliError::Overlays { damaged });
+    }
+    if !doubts.is_empty() {
+        let secret = doubts.iter().any(|doubt| matches!(doubt.what, What::Secret(_)));
+        printer.talk(format!("{} to settle before it goes into git", count(doubts.len(), "thing")));
+        return Ok(if secret { Exit::Refused } else { Exit::Usage });
     }
     if args.output == Output::Json {
         return Ok(Exit::Done);

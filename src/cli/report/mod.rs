@@ -20,6 +20,7 @@ pub mod plan;
 pub mod ranges;
 pub mod secrets;
 pub mod status;
+pub mod strict;
 pub mod table;
 pub mod why;
 pub mod words;
