@@ -7,3 +7,6 @@
 //! ```
 //! A trigger says "look", never "do": missed, doubled or reordered triggers are harmless. What is shown is made
 //! of what the last passes reported; nothing here decides what is done on a host.
+
+pub mod board;
+pub mod view;

@@ -23,6 +23,7 @@ pub mod status;
 pub mod strict;
 pub mod table;
 pub mod why;
+pub mod wording;
 pub mod words;
 
 /// A text without its colours.

@@ -156,7 +156,8 @@ fn only_rejected(survey: &crate::engine::Survey) -> bool {
     survey.plan.holds.iter().all(|hold| matches!(hold.cause, HoldCause::Rejected { .. }))
 }
 
-fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
+/// What is in the way, or what there is to do, in a line.
+pub fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
     if let Some(failure) = &report.failure {
         return shown(&failure.to_string());
     }

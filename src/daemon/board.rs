@@ -1,0 +1,329 @@
+//! From the reports of one pass to the next [`View`].
+//!
+//! ```text
+//! View, reports of a pass, times ─► the next View, and what changed between the two
+//! ```
+//! Pure: times are arguments, and words come from [`Wording`]. A pass may have looked at some deployments only:
+//! the others stay as they were seen last. A look that failed keeps what was known, and says that it failed. What is
+//! no longer in the fleet goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::view::{
+    Change, Commit, Deployed, Fare, MOST_ROWS, Orphaned, PackShown, Pass, Problem, Row, Standing, View,
+    Wording,
+};
+use crate::engine::orphans::Orphan;
+use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
+use crate::host::{Health, HostError, Verdict};
+use crate::model::PackName;
+use crate::model::fleet::{Deployment, Mode, State};
+use crate::model::plan::HoldCause;
+use crate::plan::Standing as PathStanding;
+
+/// What one pass found.
+pub struct Passed<'a> {
+    /// The fleet that it obeyed.
+    pub workspace: &'a Workspace,
+    /// All of its reports.
+    pub reports: &'a [Report],
+    /// Deployments without a stanza, if it looked for them.
+    pub orphans: Option<&'a [Orphan]>,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+/// The newest View, and how to come to the next.
+#[derive(Debug, Clone)]
+pub struct Board {
+    view: Arc<View>,
+}
+
+impl Board {
+    /// Nothing was seen yet.
+    pub fn new(controller: &str, started: Timestamp) -> Self {
+        Self { view: Arc::new(View::new(controller, started)) }
+    }
+
+    /// The newest View.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view)
+    }
+
+    /// A pass is under way.
+    pub fn begun(&mut self, now: Timestamp) {
+        Arc::make_mut(&mut self.view).passing = Some(now);
+    }
+
+    /// What is wrong with the newest fleet.toml, or with getting it; nothing: it is in force.
+    pub fn complain(&mut self, problems: Vec<Problem>) {
+        if !problems.is_empty() {
+            Arc::make_mut(&mut self.view).totals.fleet_errors += 1;
+        }
+        if self.view.problems != problems {
+            let view = Arc::make_mut(&mut self.view);
+            view.problems = problems;
+            view.revision += 1;
+        }
+    }
+
+    /// Takes in what a pass found; what changed, by name.
+    pub fn passed(&mut self, passed: &Passed<'_>, wording: &dyn Wording) -> Vec<Change> {
+        let before = Arc::clone(&self.view);
+        let mut next = View::clone(&before);
+        let fleet = &passed.workspace.fleet;
+        next.fleet = Some(fleet.name.to_string());
+        next.commit = passed.workspace.commit().map(|at| Commit {
+            id: at.commit.as_str().to_owned(),
+            branch: at.branch.clone(),
+            dirty: at.dirty,
+        });
+        next.passing = None;
+        next.pass = Some(Pass { began: passed.began, ended: passed.ended, looked: passed.reports.len() });
+        if let Some(orphans) = passed.orphans {
+            next.orphans = orphans.iter().map(orphaned).collect();
+        }
+        let reports: BTreeMap<&str, &Report> =
+            passed.reports.iter().map(|report| (report.deployment.as_str(), report)).collect();
+        let one = |deployment: &Deployment| {
+            let last = before.deployment(deployment.name.as_str());
+            match reports.get(deployment.name.as_str()) {
+                Some(report) => seen(passed, deployment, report, last, wording),
+                None => declared(deployment, last, passed.ended),
+            }
+        };
+        next.deployments = fleet.deployments.values().map(one).collect();
+        next.deployments.sort_by(|a, b| a.name.cmp(&b.name));
+        next.count();
+        count_totals(&mut next, passed);
+        if !next.tells_the_same_as(&before) {
+            next.revision += 1;
+        }
+        let changes = changes(&before, &next);
+        self.view = Arc::new(next);
+        changes
+    }
+}
+
+/// What changed about deployments, by name.
+pub fn changes(before: &View, after: &View) -> Vec<Change> {
+    let state = |view: &View, name: &str| view.deployment(name).map(|it| (it.sync, it.health));
+    let names: BTreeSet<&str> =
+        before.deployments.iter().chain(&after.deployments).map(|deployed| deployed.name.as_str()).collect();
+    let change = |name: &str| Change {
+        deployment: name.to_owned(),
+        before: state(before, name),
+        after: state(after, name),
+    };
+    names.into_iter().map(change).filter(|change| change.before != change.after).collect()
+}
+
+fn orphaned(orphan: &Orphan) -> Orphaned {
+    Orphaned {
+        name: orphan.deployment.to_string(),
+        root: orphan.root.as_str().to_owned(),
+        generation: orphan.generation,
+        files: orphan.files,
+    }
+}
+
+fn count_totals(next: &mut View, passed: &Passed<'_>) {
+    let took = passed.ended.duration_since(passed.began).as_millis();
+    next.totals.passes += 1;
+    next.totals.pass_milliseconds += u64::try_from(took).unwrap_or(0);
+    let committed = passed.reports.iter().filter(|report| report.committed.is_some()).count();
+    next.totals.commits += committed as u64;
+    let silent: BTreeSet<String> = passed
+        .reports
+        .iter()
+        .filter_map(|report| report.survey.as_ref())
+        .flat_map(|survey| &survey.plan.holds)
+        .filter(|hold| matches!(hold.cause, HoldCause::Source(_)))
+        .filter_map(|hold| hold.pack.as_ref().map(ToString::to_string))
+        .collect();
+    for pack in silent {
+        *next.totals.source_errors.entry(pack).or_default() += 1;
+    }
+}
+
+/// A deployment as fleet.toml has it, with what was seen of it last.
+fn declared(deployment: &Deployment, last: Option<&Deployed>, now: Timestamp) -> Deployed {
+    let last = last.cloned().unwrap_or_else(|| Deployed {
+        name: deployment.name.to_string(),
+        host: String::new(),
+        root: String::new(),
+        location: None,
+        labels: Vec::new(),
+        observed: false,
+        absent: false,
+        sync: Standing::Unknown,
+        health: Fare::Unknown,
+        since: now,
+        seen: None,
+        settled: None,
+        generation: None,
+        packs: Vec::new(),
+        edits: 0,
+        here_only: None,
+        edits_in: Vec::new(),
+        stage: None,
+        depends_on: Vec::new(),
+        why: String::new(),
+        reasons: Vec::new(),
+        drift: Vec::new(),
+        drifted: 0,
+        host_errors: 0,
+        failures: 0,
+    });
+    Deployed {
+        host: deployment.host.to_string(),
+        root: deployment.root.as_str().to_owned(),
+        location: deployment.location.clone(),
+        labels: deployment.labels.iter().cloned().collect(),
+        observed: deployment.mode == Mode::Observe,
+        absent: deployment.state == State::Absent,
+        depends_on: deployment.depends_on.iter().map(ToString::to_string).collect(),
+        ..last
+    }
+}
+
+fn seen(
+    passed: &Passed<'_>,
+    deployment: &Deployment,
+    report: &Report,
+    last: Option<&Deployed>,
+    wording: &dyn Wording,
+) -> Deployed {
+    let mut next = declared(deployment, last, passed.ended);
+    next.sync = standing(report);
+    next.why = wording.why(passed.workspace, report);
+    next.reasons = wording.reasons(passed.workspace, passed.reports, report);
+    match &report.failure {
+        Some(Failure::Host(HostError::Unreachable { .. })) => next.host_errors += 1,
+        _ if matches!(report.outcome, Outcome::Failed) => next.failures += 1,
+        _ => {}
+    }
+    if let Some(survey) = &report.survey {
+        next.seen = Some(passed.ended);
+        next.health = fare(report.health.as_ref());
+        let recorded = survey.observation.record.as_ref().map(|record| record.generation);
+        next.generation = report.committed.or(recorded);
+        let rows = rows(survey, report, wording);
+        next.packs = packs(deployment, survey, report, &rows);
+        next.edits = survey.kept_edits().count();
+        let whereabouts = report.whereabouts.as_ref().filter(|_| next.edits > 0);
+        next.here_only = whereabouts.map(|it| it.here_only.len());
+        next.edits_in =
+            whereabouts.iter().flat_map(|it| &it.commits).map(|at| at.commit.short().to_owned()).collect();
+        next.drifted = rows.len();
+        next.drift = rows;
+        next.drift.truncate(MOST_ROWS);
+    }
+    if next.sync.is_settled() {
+        next.settled = Some(passed.ended);
+    }
+    if last.is_none_or(|last| (last.sync, last.health) != (next.sync, next.health)) {
+        next.since = passed.ended;
+    }
+    next
+}
+
+/// How it stands, as the table of `status` says it.
+fn standing(report: &Report) -> Standing {
+    let survey = report.survey.as_ref();
+    if survey.is_some_and(|survey| survey.observation.interrupted.is_some()) && report.committed.is_none() {
+        return Standing::Interrupted;
+    }
+    let edited = || survey.is_some_and(|survey| survey.kept_edits().next().is_some());
+    match report.outcome {
+        Outcome::InSync | Outcome::Applied | Outcome::RolledBack if edited() => Standing::Edited,
+        Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Standing::InSync,
+        Outcome::Planned if survey.is_some_and(|survey| survey.observation.record.is_none()) => Standing::New,
+        Outcome::Planned => Standing::Pending,
+        Outcome::TakenBack => Standing::Unhealthy,
+        Outcome::Waiting => Standing::Waiting,
+        Outcome::Offline => Standing::Offline,
+        Outcome::Held if survey.is_some_and(only_rejected) => Standing::Rejected,
+        Outcome::Held => Standing::Held,
+        Outcome::Refused => Standing::Refused,
+        Outcome::Locked => Standing::Locked,
+        Outcome::Failed => Standing::Failed,
+    }
+}
+
+fn only_rejected(survey: &Survey) -> bool {
+    survey.plan.holds.iter().all(|hold| matches!(hold.cause, HoldCause::Rejected { .. }))
+}
+
+fn fare(health: Option<&Health>) -> Fare {
+    match health.map(|health| health.verdict) {
+        None => Fare::Unknown,
+        Some(Verdict::Healthy | Verdict::TakenBack) => Fare::Healthy,
+        Some(Verdict::Watching) => Fare::Watched,
+        Some(Verdict::Ill) => Fare::Ill,
+        Some(Verdict::GoingBack) => Fare::GoingBack,
+    }
+}
+
+/// Paths that are not in sync. What a pass committed is so by now.
+fn rows(survey: &Survey, report: &Report, wording: &dyn Wording) -> Vec<Row> {
+    let mut rows = wording.rows(survey);
+    if report.committed.is_some() {
+        let done: BTreeSet<&str> = survey.plan.actions.iter().map(|action| action.path.as_str()).collect();
+        rows.retain(|row| row.letter != '=' && !done.contains(row.path.as_str()));
+    }
+    rows
+}
+
+fn packs(deployment: &Deployment, survey: &Survey, report: &Report, rows: &[Row]) -> Vec<PackShown> {
+    let recorded = survey.observation.record.as_ref();
+    let edits: Vec<_> = survey.kept_edits().map(|(_, judged)| &judged.pack).collect();
+    let one = |name: &PackName| {
+        let drift = survey.drift.packs.get(name);
+        let wanted = drift.and_then(|drift| drift.wanted.as_ref()).map(|wanted| &wanted.recorded.pin);
+        let held = survey.plan.holds.iter().filter(|hold| hold.pack.as_ref() == Some(name)).count();
+        let goes = report.committed.is_some() && held == 0;
+        let version = |text: Option<&str>| text.map(str::to_owned);
+        let wants = survey.wanted(name);
+        let assigned = deployment.packs.get(name);
+        let there = match goes {
+            true => wanted,
+            false => recorded.and_then(|record| record.packs.get(name)).map(|pack| &pack.pin),
+        };
+        PackShown {
+            pack: name.to_string(),
+            installed: if goes { version(wants) } else { version(survey.installed(name)) },
+            wanted: version(wants),
+            declared: survey.desired.packs.contains_key(name),
+            commit: wanted.and_then(|pin| pin.commit.as_ref()).map(|commit| commit.as_str().to_owned()),
+            tree: there.map(|pin| pin.tree.to_string()),
+            overlays: assigned.iter().flat_map(|it| &it.overlays).map(ToString::to_string).collect(),
+            features: assigned.map(|it| it.features.clone()).unwrap_or_default(),
+            drifted: rows.iter().filter(|row| row.pack == name.as_str()).count(),
+            edits: edits.iter().filter(|pack| **pack == name).count(),
+            holds: held,
+        }
+    };
+    // What a commit took away is gone; what it could not take away is held and stays.
+    let stays = |name: &&PackName| {
+        report.committed.is_none() || survey.desired.packs.contains_key(*name) || is_held(survey, name)
+    };
+    survey.drift.packs.keys().filter(stays).map(one).collect()
+}
+
+fn is_held(survey: &Survey, name: &PackName) -> bool {
+    survey.plan.holds.iter().any(|hold| hold.pack.as_ref() == Some(name))
+}
+
+/// How a path stands, as documents say it.
+pub fn standing_word(standing: PathStanding) -> String {
+    match serde_json::to_value(standing) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
