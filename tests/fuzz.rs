@@ -67,6 +67,7 @@ targets! {
     text: 6_000,
     journal: 10_000,
     record: 10_000,
+    manifest: 10_000,
     path: 10_000,
 }
 

@@ -99,6 +99,10 @@ digest!(
     PartDigest
 );
 digest!(
+    /// The text of a manifest: what a host holds.
+    ManifestDigest
+);
+digest!(
     /// One deployment's plan; no time and no fleet commit goes in.
     PlanId
 );
@@ -107,6 +111,13 @@ impl Content {
     /// Hashes bytes in memory.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl ManifestDigest {
+    /// Hashes the text.
+    pub fn of(text: &[u8]) -> Self {
+        Self(*blake3::hash(text).as_bytes())
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod journal;
 pub mod keys;
 pub mod lock;
+pub mod manifest;
 pub mod patch;
 pub mod path;
 pub mod record;
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     fleet::TARGET,
     lock::TARGET,
     patch::TARGET,
@@ -38,6 +39,7 @@ pub const TARGETS: [Target; 9] = [
     text::TARGET,
     journal::TARGET,
     record::TARGET,
+    manifest::TARGET,
     path::TARGET,
 ];
 

@@ -117,7 +117,8 @@ fn digests(record: &Record) {
     assert_eq!(forth.digest(), back.digest());
 }
 
-fn drawn(draw: &mut Draw<'_>) -> Record {
+/// A record, out of choices.
+pub fn drawn(draw: &mut Draw<'_>) -> Record {
     let name = |draw: &mut Draw<'_>| draw.pick(&["a", "b.c", "X_9", "long-name"]);
     let root = HostPath::new(draw.pick(&["/r", "/srv/a b", "/ä"])).expect("a root");
     let mut record = Record::empty(parsed(name(draw)), parsed(name(draw)), root);
@@ -183,7 +184,8 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a name")
 }
 
-fn path(draw: &mut Draw<'_>) -> TreePath {
+/// A path, out of choices.
+pub fn path(draw: &mut Draw<'_>) -> TreePath {
     let names = ["a", "b", "c d", "ä", "-x", "z.md"];
     let text: Vec<&str> = (0..=draw.below(3)).map(|_| draw.pick(&names)).collect();
     TreePath::new(&text.join("/")).expect("a path")
@@ -193,7 +195,8 @@ fn content(draw: &mut Draw<'_>) -> Content {
     Content::of(&[draw.byte()])
 }
 
-fn entry(draw: &mut Draw<'_>) -> Entry {
+/// An entry, out of choices.
+pub fn entry(draw: &mut Draw<'_>) -> Entry {
     Entry { kind: draw.pick(&[Kind::File, Kind::Exec, Kind::Link]), content: content(draw) }
 }
 
