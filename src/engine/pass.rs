@@ -342,6 +342,7 @@ pub(crate) fn carry_out(
         plan,
         now: options.now,
         version_file,
+        version_from: survey.observation.version_file.as_deref().map(Content::of),
         sync_log: workspace
             .fleet
             .sync_log

@@ -209,12 +209,30 @@ impl Session {
         input: &mut (dyn Read + Send),
         output: &mut (dyn Write + Send),
     ) -> Result<Answer, WireError> {
-        let SentCommit { plan, now, version_file, sync_log, keep_generations, reread, aftercare } = sent;
+        let SentCommit {
+            plan,
+            now,
+            version_file,
+            version_from,
+            sync_log,
+            keep_generations,
+            reread,
+            aftercare,
+        } = sent;
         let plan = match self.plan(plan.into_plan()) {
             Ok(plan) => plan,
             Err(error) => return Ok(Answer::Failed(error)),
         };
-        let commit = Commit { plan: &plan, now, version_file, sync_log, keep_generations, reread, aftercare };
+        let commit = Commit {
+            plan: &plan,
+            now,
+            version_file,
+            version_from,
+            sync_log,
+            keep_generations,
+            reread,
+            aftercare,
+        };
         let mut arriving = Arriving::of(&self.host, &plan, &blobs::needs(&plan));
         arrive(&mut arriving, &blobs::needs(&plan), frames, input, output)?;
         let ended = self.at_work_on(&arriving, output, || self.host.apply(&commit, &arriving));

@@ -186,6 +186,7 @@ pub fn look_again(
             Doing::MakeDirectory(..) | Doing::Create { .. } => {}
         }
     }
+    saved.extend(salvage.version(slots)?);
     Ok(saved)
 }
 

@@ -86,7 +86,8 @@ pub struct Manifest {
     pub time: Timestamp,
     /// The actions of the plan.
     pub actions: Vec<Action>,
-    /// The base recorded before, for each action: bytes that are found elsewhere.
+    /// The base recorded before, for each action: bytes that are found elsewhere. With a VERSION file there is one
+    /// more: what its new bytes were made from.
     pub bases: Vec<Option<Entry>>,
     /// Steps in their order.
     pub steps: Vec<Step>,
@@ -202,6 +203,14 @@ impl Manifest {
         } else {
             Err(RecordError::Damaged("a step does not fit its action"))
         }
+    }
+
+    /// Where VERSION lies, and the contents that may lie there, the old and the new; `None` where there is none, or
+    /// where an earlier build, which did not write down the old one, made this.
+    pub fn versions(&self) -> Option<(&TreePath, [Option<Content>; 2])> {
+        let (path, new) = self.version.as_ref()?;
+        let from = self.bases.get(self.actions.len())?;
+        Some((path, [from.map(|entry| entry.content), Some(*new)]))
     }
 
     /// The steps with what they act on, in their order.

@@ -54,13 +54,13 @@ fn once(file: &mut File, line: &str) -> io::Result<()> {
         return Ok(());
     }
     let mut text = Vec::with_capacity(line.len() + 2);
-    if line.starts_with(torn) && !torn.is_empty() {
-        file.set_len(from + whole as u64)?;
-    } else if !torn.is_empty() {
+    // What is missing of a torn line is added. Cutting the file would take along what somebody wrote since.
+    let there = if line.starts_with(torn) { torn.len() } else { 0 };
+    if there == 0 && !torn.is_empty() {
         // Somebody's last line without an end.
         text.push(b'\n');
     }
-    text.extend_from_slice(line);
+    text.extend_from_slice(&line[there..]);
     text.push(b'\n');
     file.seek(SeekFrom::End(0))?;
     file.write_all(&text)?;

@@ -257,7 +257,7 @@ pub fn parent(ground: &Ground, path: &TreePath) -> io::Result<Dir> {
     ground.root.dir(path.as_str().rsplit_once('/').map_or(".", |(parent, _)| parent))
 }
 
-/// The VERSION file; `None` unless it is a regular file of no more than 1 MiB.
+/// The first MiB of the VERSION file; `None` unless it is a regular file. Longer ones are cut, and are then no JSON.
 pub fn read_small(ground: &Ground, path: &TreePath) -> io::Result<Option<Vec<u8>>> {
     let nothing_there = |error: &io::Error| {
         let errno = Errno::from_io_error(error);
@@ -268,8 +268,14 @@ pub fn read_small(ground: &Ground, path: &TreePath) -> io::Result<Option<Vec<u8>
         opened => opened?,
     };
     match dir.stat(path.file_name())? {
-        Some(stat) if stat.node == Node::File && stat.size <= VERSION_LIMIT => {
-            read_entry(&dir, path.file_name(), ground.mount)
+        Some(stat) if stat.node == Node::File && stat.mount == ground.mount => {
+            let file = dir.open(path.file_name())?;
+            if stat_file(&file)?.node != Node::File {
+                return Ok(None);
+            }
+            let mut bytes = Vec::new();
+            file.take(VERSION_LIMIT).read_to_end(&mut bytes)?;
+            Ok(Some(bytes))
         }
         _ => Ok(None),
     }

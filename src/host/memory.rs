@@ -334,6 +334,11 @@ impl Host for MemoryHost {
             }
         }
         if let Some((path, bytes)) = &commit.version_file {
+            let found = tree.nodes.get(path).and_then(Node::entry).map(|entry| entry.content);
+            if found.is_some() && found != commit.version_from {
+                let found = "another VERSION file than the one that it was made from".into();
+                return Ok(Applied::Moved { path: path.clone(), found });
+            }
             tree.put(path, Node::Leaf(Kind::File, bytes.clone()));
         }
         if let Some((path, line)) = &commit.sync_log {

@@ -185,6 +185,8 @@ pub struct Commit<'a> {
     pub now: Timestamp,
     /// The new VERSION file, whole; `None`: leave whatever is there.
     pub version_file: Option<(TreePath, Vec<u8>)>,
+    /// The content that it was made from; `None`: nothing lay there.
+    pub version_from: Option<Content>,
     /// The line for the sync log, without line end, generation or checksum; `None`: no log.
     pub sync_log: Option<(TreePath, String)>,
     /// Generations to keep for rollback, this one included; at least 1.

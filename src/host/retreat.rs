@@ -220,13 +220,16 @@ fn roll_back(
             let bytes = super::local::read_small(round.ground, path).ok()?;
             // One that is no JSON object is somebody else's by now.
             let map = version_file::parse(bytes.as_deref()).ok()?;
-            Some((path.clone(), version_file::render(map, location.as_deref(), &plan, round.now)))
+            let new = version_file::render(map, location.as_deref(), &plan, round.now);
+            Some(((path.clone(), new), bytes.map(|bytes| Content::of(&bytes))))
         });
+        let (version_file, version_from) = version_file.unzip();
         let line = |path: &TreePath| (path.clone(), version_file::log_line(&plan, round.now));
         let commit = Commit {
             plan: &plan,
             now: round.now,
             version_file,
+            version_from: version_from.flatten(),
             sync_log: sync_log.as_ref().map(line),
             keep_generations: (*keep_generations).max(2),
             reread: Reread::All,

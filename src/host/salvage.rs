@@ -6,9 +6,10 @@ use rustix::path::Arg;
 
 use super::beneath::{Dir, Node, shown};
 use super::edits::{Dropped, Edits};
-use super::journal::Manifest;
+use super::journal::{Manifest, slot};
 use super::sight::{Found, Looker};
 use super::state::failed;
+use super::swap::aside;
 use super::{EditId, HostError, SavedEdit};
 use crate::model::plan::Action;
 use crate::model::{Content, Entry, Kind, PackName, TreePath};
@@ -48,6 +49,22 @@ impl Salvage<'_> {
             }
             Found::Directory => Ok(self.directory(slots, slot, path)?.pop()),
         }
+    }
+
+    /// Saves what lies in the slot of VERSION, or beside it, if it is neither what the new one was made from nor
+    /// that one.
+    pub fn version(&mut self, slots: &Dir) -> Result<Vec<EditId>, HostError> {
+        let Some((path, known)) = self.manifest.versions() else { return Ok(Vec::new()) };
+        let reading = || failed("read what came out of", path.as_str());
+        let mut saved = Vec::new();
+        for slot in [slot::VERSION, &aside(slot::VERSION)] {
+            match bytes(slots, slot).map_err(reading())? {
+                Some((_, bytes)) if known.contains(&Some(Content::of(&bytes))) => {}
+                Some((kind, bytes)) => saved.extend(self.save(path, None, kind, &bytes)?),
+                None => {}
+            }
+        }
+        Ok(saved)
     }
 
     /// Saves all files and links in a directory that came out.

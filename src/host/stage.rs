@@ -145,7 +145,7 @@ impl Stager<'_> {
                 self.put(number, action, after)?;
             }
         }
-        let version = self.version()?;
+        let (version, from) = self.version()?.unzip();
         let log = self.log()?;
         let record = commit.plan.next.encode();
         self.write(slot::RECORD, &record)?;
@@ -157,7 +157,7 @@ impl Stager<'_> {
             generation: commit.plan.next.generation,
             time: commit.now,
             actions: commit.plan.actions.clone(),
-            bases: actions().map(|(_, action)| self.base(&action.path)).collect(),
+            bases: actions().map(|(_, action)| self.base(&action.path)).chain(from).collect(),
             steps: [taken, emptied, made, put].concat(),
             saves: std::mem::take(&mut self.saves),
             prune: commit.plan.prune.clone(),
@@ -520,7 +520,9 @@ impl Stager<'_> {
         Ok(contents.into_iter().collect())
     }
 
-    fn version(&mut self) -> Result<Option<(TreePath, Content)>, Halt> {
+    /// VERSION with its new content, and the entry that this was made from.
+    #[expect(clippy::type_complexity, reason = "two answers of one look")]
+    fn version(&mut self) -> Result<Option<((TreePath, Content), Option<Entry>)>, Halt> {
         let Some((path, bytes)) = &self.commit.version_file else { return Ok(None) };
         self.way(path)?;
         let sight = self.look(path)?;
@@ -532,10 +534,15 @@ impl Stager<'_> {
                 return Err(unfit(path, why).into());
             }
         }
+        let from = sight.found.entry();
+        if from.is_some_and(|entry| Some(entry.content) != self.commit.version_from) {
+            // Its new bytes would leave out what was written since.
+            return Err(Halt::Moved { path: path.clone(), found: sight.found.words() });
+        }
         self.fit(path, sight.stat.as_ref())?;
-        let kind = sight.found.entry().map_or(Kind::File, |entry| entry.kind);
+        let kind = from.map_or(Kind::File, |entry| entry.kind);
         self.content(slot::VERSION, path, kind, bytes, &sight)?;
-        Ok(Some((path.clone(), Content::of(bytes))))
+        Ok(Some(((path.clone(), Content::of(bytes)), from)))
     }
 
     fn log(&mut self) -> Result<Option<(TreePath, String)>, Halt> {

@@ -183,6 +183,7 @@ impl Stand {
             plan: &self.plan,
             now: "2026-03-04T05:06:07Z".parse().unwrap(),
             version_file: Some((path("VERSION"), b"version".to_vec())),
+            version_from: fs::read(self.file("VERSION")).ok().map(|bytes| Content::of(&bytes)),
             sync_log: Some((path("sync.log"), "line".into())),
             keep_generations: 2,
             reread: Reread::Touched,
@@ -294,6 +295,51 @@ fn every_prefix_goes_forward() {
         assert_eq!(stand.record(), stand.plan.next);
         assert_eq!(stand.saved(), [("reverted".to_owned(), b"a person's, too".to_vec())]);
         assert!(!stand.file("gone").exists());
+    }
+}
+
+#[test]
+fn version_edited_between_look_and_stage_stops_the_switch() {
+    let stand = Stand::new();
+    fs::write(stand.file("VERSION"), "old").unwrap();
+    let commit = stand.commit();
+    fs::write(stand.file("VERSION"), "edited").unwrap();
+    let moved = apply(&stand.at, &commit, &stand.blobs, &|| true).unwrap();
+    assert!(matches!(moved, Applied::Moved { path, .. } if path.as_str() == "VERSION"));
+    assert_eq!((tree(stand.root()), stand.settle()), (old_files(), Recovery::Nothing));
+    assert_eq!(fs::read(stand.file("VERSION")).unwrap(), b"edited");
+}
+
+#[test]
+fn version_edited_in_the_midst_of_a_switch_is_a_saved_edit_or_stays() {
+    for before in [Some("old"), None] {
+        let begin = || {
+            let stand = Stand::new();
+            if let Some(before) = before {
+                fs::write(stand.file("VERSION"), before).unwrap();
+            }
+            let cut = stand.committed();
+            fs::write(stand.file("VERSION"), "edited").unwrap();
+            cut.forward().unwrap();
+            (stand, cut)
+        };
+        let (stand, cut) = begin();
+        cut.end();
+        assert_eq!(fs::read(stand.file("VERSION")).unwrap(), b"version");
+        assert!(stand.saved().contains(&("VERSION".to_owned(), b"edited".to_vec())), "{before:?}");
+        let (stand, _) = begin();
+        stand.settle();
+        assert!(stand.saved().contains(&("VERSION".to_owned(), b"edited".to_vec())), "{before:?}: recovered");
+        let (stand, cut) = begin();
+        cut.with(|_, switch| install(switch.live, &cut.state, &cut.slots, &cut.manifest)).unwrap();
+        fs::write(stand.file("VERSION"), "edited twice").unwrap();
+        assert_eq!(cut.back().len(), 1);
+        assert_eq!(fs::read(stand.file("VERSION")).unwrap(), b"edited twice");
+        assert_eq!(stand.saved(), [("VERSION".to_owned(), b"edited".to_vec())], "{before:?}: taken back");
+        let (stand, cut) = begin();
+        cut.back();
+        assert_eq!(fs::read(stand.file("VERSION")).unwrap(), b"edited");
+        assert_eq!(stand.saved(), [], "{before:?}: taken back before it was touched");
     }
 }
 

@@ -218,6 +218,7 @@ fn save_leftovers(
             Doing::MakeDirectory(..) => {}
         }
     }
+    saved.extend(salvage.version(slots)?);
     Ok(saved)
 }
 

@@ -115,6 +115,7 @@ pub fn pass(wanted: &Wanted, host: &MemoryHost) -> Passed {
             plan,
             now: options().now,
             version_file: None,
+            version_from: None,
             sync_log: None,
             keep_generations: 50,
             reread: Reread::All,

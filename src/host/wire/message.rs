@@ -254,6 +254,8 @@ pub struct SentCommit {
     pub now: Timestamp,
     /// The new VERSION file.
     pub version_file: Option<(TreePath, Vec<u8>)>,
+    /// What it was made from.
+    pub version_from: Option<Content>,
     /// The line for the sync log.
     pub sync_log: Option<(TreePath, String)>,
     /// Generations to keep.
@@ -267,11 +269,13 @@ pub struct SentCommit {
 impl SentCommit {
     /// As it is sent.
     pub fn of(commit: &Commit<'_>) -> Self {
-        let Commit { plan, now, version_file, sync_log, keep_generations, reread, aftercare } = commit;
+        let Commit { plan, now, version_file, version_from, sync_log, keep_generations, reread, aftercare } =
+            commit;
         Self {
             plan: SentPlan::of(plan),
             now: *now,
             version_file: version_file.clone(),
+            version_from: *version_from,
             sync_log: sync_log.clone(),
             keep_generations: *keep_generations,
             reread: *reread,
