@@ -253,8 +253,7 @@ impl Session {
             Err(error) => return Ok(Answer::Failed(error)),
         };
         let check = Check { plan: &plan, targets, at, commands };
-        let needs: Vec<Content> =
-            check::actions(&check).filter_map(|action| Some(action.after?.content)).collect();
+        let needs = check::needs(&check);
         let mut arriving = Arriving::of(&self.host, &plan, &needs);
         arrive(&mut arriving, &needs, frames, input, output)?;
         let ended = self.at_work_on(&arriving, output, || self.host.check(&check, &arriving));

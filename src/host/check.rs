@@ -18,7 +18,7 @@ use super::transaction::{open_or_make, state_or_make};
 use super::{Blobs, Check, Checked, HostError};
 use crate::model::path::STATE_DIR;
 use crate::model::plan::Action;
-use crate::model::{HostPath, Kind, TreePath};
+use crate::model::{Content, HostPath, Kind, TreePath};
 
 /// The copy, in the state directory.
 const COPY: &str = "check";
@@ -124,6 +124,11 @@ pub fn actions<'a>(check: &'a Check<'_>) -> impl Iterator<Item = &'a Action> {
         })
     };
     check.plan.actions.iter().filter(move |action| inside(&action.path))
+}
+
+/// The contents that checks ask for, in that order, repeated where they ask again.
+pub fn needs(check: &Check<'_>) -> Vec<Content> {
+    actions(check).filter_map(|action| Some(action.after?.content)).collect()
 }
 
 /// Links are copied as links, so a way through the copy may lead out of it: such a way is not taken.

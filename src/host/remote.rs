@@ -8,6 +8,7 @@
 //! dropped before anything is said on it. One that dies under a question is replaced, if what is asked only looks. Several
 //! threads, and a blob that must itself be asked of the host, take channels of their own.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
 use super::{
     Applied, Blobs, Check, Checked, Commit, EditId, Exam, Examined, Features, Generation, Glance,
     HistoryLine, Host, HostError, Look, Observation, Preparation, Recovery, Resume, SavedEdit, Step, Told,
-    Unchanged,
+    Unchanged, check,
 };
 use crate::model::{Content, HostPath, TreePath};
 
@@ -96,6 +97,39 @@ struct Channel {
     used: bool,
 }
 
+/// What may go with a question: a host gets nothing that its own plan does not put there, whatever it says it lacks.
+struct Goods<'a> {
+    blobs: &'a dyn Blobs,
+    needed: BTreeSet<Content>,
+}
+
+/// The one wish that a host has free in answering a question.
+enum Wish<'a> {
+    Free(&'a Goods<'a>),
+    Nothing,
+    Spent,
+}
+
+impl<'a> Wish<'a> {
+    fn of(goods: Option<&'a Goods<'a>>) -> Self {
+        goods.map_or(Self::Nothing, Self::Free)
+    }
+
+    /// Where the blobs come from that a host lacks.
+    fn granted(&mut self, lacking: &[Content]) -> Result<&'a dyn Blobs, WireError> {
+        let goods = match std::mem::replace(self, Self::Spent) {
+            Self::Free(goods) => goods,
+            Self::Nothing => return Err(WireError::Order("a wish for blobs that go with nothing")),
+            Self::Spent => return Err(WireError::Order("a second wish for blobs")),
+        };
+        let mut once = BTreeSet::new();
+        if lacking.iter().all(|content| goods.needed.contains(content) && once.insert(*content)) {
+            return Ok(goods.blobs);
+        }
+        Err(WireError::Order("a wish for blobs that are not in its plan, or for one twice"))
+    }
+}
+
 /// A root on another machine.
 #[derive(Debug)]
 pub struct RemoteHost {
@@ -140,12 +174,12 @@ impl Session {
         add(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// One question and its answer. Blobs that the host lacks come from `blobs`.
+    /// One question and its answer, and what may go with it.
     fn ask(
         &self,
         request: Request,
         doing: &'static str,
-        blobs: Option<&dyn Blobs>,
+        goods: Option<&Goods<'_>>,
     ) -> Result<Answer, HostError> {
         let looks = !request.is_writing();
         let mut asked = Asked { session: None, request };
@@ -157,7 +191,7 @@ impl Session {
             let limit = looks.then(|| self.dial.patience());
             channel.pipe.within(limit);
             let before = channel.pipe.traffic;
-            let answer = channel.ask(&mut asked, blobs);
+            let answer = channel.ask(&mut asked, goods);
             let (sent, received) =
                 (channel.pipe.traffic.sent - before.sent, channel.pipe.traffic.received - before.received);
             self.spend(|spent| {
@@ -197,7 +231,7 @@ impl Session {
 }
 
 impl Channel {
-    fn ask(&mut self, asked: &mut Asked, blobs: Option<&dyn Blobs>) -> Result<Answer, WireError> {
+    fn ask(&mut self, asked: &mut Asked, goods: Option<&Goods<'_>>) -> Result<Answer, WireError> {
         if asked.request.is_writing() {
             // Only with the token of this very session.
             self.hear_hello()?;
@@ -207,15 +241,13 @@ impl Channel {
             return Err(self.last_words(error));
         }
         self.hear_hello()?;
+        let mut wish = Wish::of(goods);
         loop {
             let answer = message::receive(&mut self.frames, &mut self.pipe, Working::Skipped)?;
             match answer.ok_or(WireError::Closed("instead of an answer"))? {
                 Answer::Refused(why) => return Err(WireError::Refused(why)),
                 Answer::Lacks(lacking) => {
-                    let blobs = blobs.ok_or(WireError::Order("a wish for blobs that go with nothing"))?;
-                    if lacking.len() > super::wire::MOST_BLOBS {
-                        return Err(WireError::TooMuch("the number of blobs"));
-                    }
+                    let blobs = wish.granted(&lacking)?;
                     if let Err(error) = self.give(&lacking, blobs) {
                         return Err(self.last_words(error));
                     }
@@ -387,7 +419,8 @@ impl Host for RemoteHost {
 
     fn check(&self, check: &Check<'_>, blobs: &dyn Blobs) -> Result<Checked, HostError> {
         let request = Request::Check(SentCheck::of(check));
-        match self.session.ask(request, "checks ran in a private copy", Some(blobs))? {
+        let needed = check::needs(check).into_iter().collect();
+        match self.session.ask(request, "checks ran in a private copy", Some(&Goods { blobs, needed }))? {
             Answer::Checked(checked) => Ok(checked),
             _ => Err(self.session.astray()),
         }
@@ -397,7 +430,8 @@ impl Host for RemoteHost {
         let request = Request::Apply(Box::new(SentCommit::of(commit)));
         let doing = "the plan was carried out: the host finishes it or takes it back by itself, and the next \
                      run tells which";
-        match self.session.ask(request, doing, Some(blobs))? {
+        let needed = blobs::needs(commit.plan).into_iter().collect();
+        match self.session.ask(request, doing, Some(&Goods { blobs, needed }))? {
             Answer::Applied(applied) => Ok(applied),
             _ => Err(self.session.astray()),
         }

@@ -396,6 +396,40 @@ fn a_silent_channel_is_no_reason_to_ask_on_the_next() {
     assert_eq!(std::fs::read_to_string(signs.path().join("starts")).expect("starts").lines().count(), 1);
 }
 
+#[test]
+fn a_host_gets_no_blob_beyond_its_plan_and_none_twice() {
+    let upgrade = Upgrade::new();
+    let plan = plan(upgrade.disk.host(), &upgrade.two, "2");
+    let foreign = files(&[("x", "of another deployment")]);
+    let mut store = Store::of(&upgrade.two);
+    store.0.extend(Store::of(&foreign).0);
+    let own = upgrade.lacking();
+    let twice = [own[0], own[0]].to_vec();
+    let other = [own[0], Content::of(b"of another deployment")].to_vec();
+    for (wishes, reason) in [
+        (vec![other], "a wish for blobs that are not in its plan"),
+        (vec![twice], "for one twice"),
+        (vec![own[..1].to_vec(), own[1..].to_vec()], "a second wish for blobs"),
+    ] {
+        // A host that says all this whatever it hears.
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut says = GREETING.to_vec();
+        let mut hello = Hello::new(&program().digest);
+        hello.session = Some("token".to_owned());
+        hello.send(&mut says).expect("a hello");
+        for wish in wishes {
+            message::send(&Answer::Lacks(wish), &mut says).expect("a message");
+        }
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("says"), says).expect("a file");
+        let script = format!("cat {}; cat >{}", at("says").display(), at("heard").display());
+        let host = behind(Box::leak(script.into()), Duration::from_secs(60), upgrade.root.clone());
+        let error = host.apply(&commit(&plan), &store).expect_err(reason);
+        assert!(matches!(&error, HostError::Agent { why, .. } if why.contains(reason)), "{error:?}");
+    }
+    assert!(upgrade.is_old());
+}
+
 /// Digits that do not compress.
 fn blake3_of(number: u64) -> u128 {
     let content = Content::of(&number.to_le_bytes());
