@@ -446,7 +446,7 @@ pub fn stat_open(fd: BorrowedFd<'_>) -> io::Result<(Stat, mounts::Told)> {
         Err(error) => return Err(error.into()),
     }
     let stat = fs::fstat(fd)?;
-    let (mount, told) = mounts::of(fd, stat.st_dev);
+    let (mount, told) = mounts::of(fd, stat.st_dev)?;
     Ok((Stat::old(&stat, mount), told))
 }
 
