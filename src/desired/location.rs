@@ -73,14 +73,24 @@ pub(super) fn remote(text: &str, directory: &Utf8Path) -> Result<Remote, Refused
             }
         }
         authority(text, rest)?;
-        return Ok(if scheme.contains("ssh") { Remote::Ssh } else { Remote::Direct(text.into()) });
+        if !scheme.contains("ssh") {
+            return Ok(Remote::Direct(text.into()));
+        }
+        let place = &rest[..rest.find('/').unwrap_or(rest.len())];
+        return no_password(text, place.rsplit_once('@')).map(|()| Remote::Ssh);
     }
     if text.contains("::") {
         return Err(refused(format!("{} would start a git remote helper", quoted(text))));
     }
     // `host:path`, as scp writes it; a path with a colon in its first component is written `./a:b`.
     let first = text.split('/').next().unwrap_or_default();
-    if let Some((host, _)) = first.split_once(':') {
+    if let Some((host, path)) = first.split_once(':') {
+        if let Some((_, address)) = path.rsplit_once('@')
+            && address.contains(':')
+        {
+            // Read as scp does, it would be a path of the host in front.
+            return no_password(text, first.rsplit_once('@')).map(|()| Remote::Ssh);
+        }
         if host.rsplit('@').next().is_none_or(|host| host.is_empty() || host.starts_with('-')) {
             return Err(refused(format!("{} has no host", quoted(text))));
         }
@@ -95,6 +105,7 @@ pub(super) fn host(text: &str) -> Result<Host, Refused> {
     if text == "local" {
         return Ok(Host::Local);
     }
+    no_password(text, text.split_once("://").map_or(text, |(_, rest)| rest).rsplit_once('@'))?;
     if let Some((scheme, rest)) = text.split_once("://") {
         if scheme != "ssh" {
             return Err(refused(format!("no host is reached by {}", quoted(scheme)))
@@ -120,6 +131,17 @@ fn destination(text: &str) -> Result<Host, Refused> {
         refused(format!("{} is no host: {error}", quoted(text)))
             .hint("\"local\", \"ssh://user@host:port\", or a Host of your ssh config")
     })
+}
+
+/// ssh asks nobody, and whatever stands on its command line can be read by everybody on this machine.
+fn no_password(text: &str, parted: Option<(&str, &str)>) -> Result<(), Refused> {
+    match parted {
+        Some((user, _)) if user.contains(':') => {
+            Err(refused(format!("{} has a password, and ssh takes none from there", quoted(text)))
+                .hint("log in with a key or an ssh agent, and write \"ssh://user@host:port\""))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What no location may be: empty, an option, or with white space.
@@ -180,6 +202,11 @@ mod tests {
             ("git@example.org:x.git", Some(Remote::Ssh)),
             ("example.org:x", Some(Remote::Ssh)),
             ("ssh://git@example.org:22/x", Some(Remote::Ssh)),
+            ("ssh://git@example.org/x:y@z", Some(Remote::Ssh)),
+            ("example.org:x@y", Some(Remote::Ssh)),
+            ("ssh://git:hunter2@example.org/x", None),
+            ("git+ssh://git:@example.org/x", None),
+            ("git:hunter2@example.org:x", None),
             ("file://host/x", None),
             ("file://x", None),
             ("-x", None),
@@ -214,6 +241,9 @@ mod tests {
             ("ssh://bob@prod-01:2222", ssh("bob@prod-01:2222")),
             ("ssh://[::1]:22", ssh("[::1]:22")),
             ("ssh://prod-01/opt", None),
+            ("ssh://bob:hunter2@prod-01:22", None),
+            ("bob:hunter2@prod-01", None),
+            ("bob:hunter2@prod-01:22", None),
             ("http://prod-01", None),
             ("-oProxyCommand=x", None),
             ("bob@-oProxyCommand=x", None),
@@ -240,6 +270,14 @@ mod tests {
         ] {
             let refused = remote(text, Utf8Path::new("/")).unwrap_err();
             assert!(!refused.why.contains("hunter2"), "{}", refused.why);
+        }
+        for text in ["ssh://bob:hunter2@x", "bob:hunter2@x", "ssh://bob:hun@ter2@x:22"] {
+            let refused = host(text).unwrap_err();
+            assert!(
+                refused.why.contains("has a password") && !refused.why.contains("ter2"),
+                "{}",
+                refused.why
+            );
         }
     }
 }

@@ -57,6 +57,9 @@ pub enum DestinationError {
     /// A character that no part has.
     #[error("the {0} has a character that it may not have")]
     Character(&'static str),
+    /// A password: on a command line everybody on this machine could read it.
+    #[error("a password stands behind the user, and ssh takes none from there")]
+    Password,
     /// No port.
     #[error("the port is no number from 1 to 65535")]
     Port,
@@ -85,6 +88,9 @@ impl Destination {
             },
         };
         let user = user.map(|user| part("user", user)).transpose()?;
+        if user.as_ref().is_some_and(|user| user.contains(':')) {
+            return Err(DestinationError::Password);
+        }
         Ok(Self { user, host: part("host", host)?, port })
     }
 
@@ -156,6 +162,8 @@ mod tests {
             ("a b", None),
             ("$(x)", None),
             ("x\ny", None),
+            ("bob:hunter2@prod", None),
+            ("bob:@prod:22", None),
             ("prod:0", None),
             ("prod:70000", None),
             ("[::1]22", None),
