@@ -165,20 +165,33 @@ pub fn install(digest: &str) -> io::Result<()> {
     File::open(&path)?.sync_all()?;
     fs::rename(&path, directory.join(digest))?;
     File::open(directory)?.sync_all()?;
-    prune(directory, digest)
+    // It has its place, and that is what was asked for: what could not be tidied up stays for the next time.
+    for error in prune(directory, digest) {
+        tracing::warn!(%error, directory = %directory.display(), "old agents cannot be removed");
+    }
+    Ok(())
 }
 
-/// Removes agents beyond the newest few, and unfinished ones that nobody finishes.
-fn prune(directory: &Path, digest: &str) -> io::Result<()> {
-    let mut others = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let (name, meta) = (entry.file_name(), entry.metadata()?);
-        let name = name.to_string_lossy().into_owned();
+/// Removes agents beyond the newest few, and unfinished ones that nobody finishes; tells what it could not do.
+fn prune(directory: &Path, digest: &str) -> Vec<io::Error> {
+    let (mut failed, mut others, mut old) = (Vec::new(), Vec::new(), Vec::new());
+    let entries = fs::read_dir(directory).map_err(|error| failed.push(error)).into_iter().flatten();
+    let look = |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+    for looked in entries.map(look) {
+        let (meta, entry) = match looked {
+            Ok(looked) => looked,
+            // Another one that was installed at this moment pruned it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                failed.push(error);
+                continue;
+            }
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
         let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         if name.starts_with("new.") {
             if modified.elapsed().is_ok_and(|age| age > STALE) {
-                let _gone = fs::remove_file(entry.path());
+                old.push(entry.path());
             }
         } else if name.len() == 64 && name != digest && meta.is_file() {
             others.push((modified, entry.path()));
@@ -186,10 +199,14 @@ fn prune(directory: &Path, digest: &str) -> io::Result<()> {
     }
     others.sort();
     others.reverse();
-    for (_, old) in others.into_iter().skip(KEPT) {
-        let _gone = fs::remove_file(old);
-    }
-    Ok(())
+    old.extend(others.into_iter().skip(KEPT).map(|(_, path)| path));
+    let removed = old.iter().map(|path| fs::remove_file(path).map_err(|error| named(path, error)));
+    failed.extend(removed.filter_map(Result::err).filter(|error| error.kind() != io::ErrorKind::NotFound));
+    failed
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -177,5 +177,43 @@ fn a_broken_agent_is_replaced_by_one_that_is_sent() {
         assert!(fs::read(&agent).expect("the agent") == good, "{name}");
         // Found again: nothing is sent once more.
         assert_eq!(dialled().expect(name), sent, "{name}");
+    }
+}
+
+/// What cannot be tidied up is no reason to have no agent.
+#[test]
+fn an_agent_is_installed_where_old_ones_cannot_be_removed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("new.1");
+    let installed = directory.path().join(&program().digest);
+    for fault in [None, Some("getdents64:error=EIO"), Some("unlink:error=EPERM")] {
+        let old: Vec<_> = (0..6).map(|number| directory.path().join(number.to_string().repeat(64))).collect();
+        old.iter().for_each(|old| fs::write(old, "an old agent").expect("a file"));
+        let _none_before = fs::remove_file(&installed);
+        fs::copy(&program().path, &path).expect("a copy");
+        let mut command = match fault {
+            None => Command::new(&path),
+            Some(fault) => {
+                let mut strace = Command::new("strace");
+                let call = fault.split(':').next().expect("a call");
+                strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+                strace.args(["-e", &format!("inject={fault}")]).arg(&path);
+                strace
+            }
+        };
+        let output =
+            match command.args(["agent", "--install", &program().digest]).stdin(Stdio::null()).output() {
+                Err(_) if fault.is_some() => return eprintln!("SKIPPED: strace is not there"),
+                output => output.expect("it runs"),
+            };
+        let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("ptrace") {
+            return eprintln!("SKIPPED: strace may not trace");
+        }
+        assert!(output.stdout.starts_with(GREETING), "{fault:?}: {said}");
+        assert!(installed.exists() && !path.exists(), "{fault:?}");
+        let left = old.iter().filter(|old| old.exists()).count();
+        assert_eq!(left, if fault.is_some() { 6 } else { 3 }, "{fault:?}");
+        assert_eq!(said.contains("old agents cannot be removed"), fault.is_some(), "{fault:?}: {said}");
     }
 }
