@@ -12,7 +12,9 @@
 //! if the system does not let it end now, the journal stays and the next run goes on: [`HostError::Pending`].
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -511,16 +513,29 @@ pub(super) fn open_or_make(at: &HostPath) -> Result<Ground, HostError> {
     if let Some(ground) = Ground::open(at)? {
         return Ok(ground);
     }
+    let missing = |path: &&Path| path.symlink_metadata().is_err();
+    let made: Vec<&Path> = Path::new(at.as_str()).ancestors().take_while(missing).collect();
     std::fs::create_dir_all(at.as_str()).map_err(failed("make", at.as_str()))?;
     // Its name must be as durable as what is in it, and so must those above that were made for it.
-    for above in std::path::Path::new(at.as_str()).ancestors().skip(1) {
-        let synced = std::fs::File::open(above).and_then(|dir| dir.sync_all());
-        if synced.is_err() {
-            break;
+    for above in made.iter().filter_map(|made| made.parent()) {
+        if let Err(error) = sync_names(above, at) {
+            // Or else the next run would find them, and take them for durable.
+            let _found_by_the_next_run = made.iter().try_for_each(std::fs::remove_dir).is_err();
+            return Err(failed("sync", above.display().to_string())(error));
         }
     }
     let gone = || HostError::Root { root: at.clone(), why: "it was made and is gone again".into() };
     Ground::open(at)?.ok_or_else(gone)
+}
+
+/// Makes the names in a directory durable, also in one that may be written to and not read.
+fn sync_names(directory: &Path, below: &HostPath) -> io::Result<()> {
+    match File::open(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(rustix::fs::syncfs(File::open(below.as_str())?)?)
+        }
+        directory => directory?.sync_all(),
+    }
 }
 
 pub(super) fn state_or_make(ground: &Ground) -> Result<Dir, HostError> {
@@ -531,7 +546,10 @@ pub(super) fn state_or_make(ground: &Ground) -> Result<Dir, HostError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => {
             made.map_err(failed("make", STATE_DIR))?;
-            ground.root.sync().map_err(failed("sync", ground.at.as_str()))?;
+            ground.root.sync().map_err(|error| {
+                let _found_by_the_next_run = ground.root.remove_dir(STATE_DIR).is_err();
+                failed("sync", ground.at.as_str())(error)
+            })?;
         }
     }
     let gone = || HostError::State { root: ground.at.clone(), why: "it was made and is gone again".into() };

@@ -6,7 +6,7 @@ use std::fs;
 use packfleet::host::{Host, Resume};
 use packfleet::model::{Content, Entry, Kind};
 
-use crate::stand::{After, DONE, Ending, PENDING, Stand, Story, copy, spread};
+use crate::stand::{After, DONE, DRIVER, Ending, PENDING, REFUSED, Stand, Story, copy, spread};
 use crate::world::*;
 
 /// Calls of one name at which a switch is killed, evenly spread.
@@ -111,6 +111,25 @@ fn failed_everywhere(name: &str) {
 #[test]
 fn an_install_fails_everywhere() {
     failed_everywhere("install");
+}
+
+/// Directories above a new root are as new as the root: a name that is not durable is none.
+#[test]
+fn a_name_above_a_new_root_that_cannot_be_synced_is_an_error() {
+    let Some(stand) = Stand::new(Story::named("install")) else { return };
+    let above = stand.root.join("not");
+    let run = |fault: &str| {
+        let inject = format!("inject=fsync:{fault}");
+        let mut driver = stand.driver("install", &["-o", "/dev/null", "-e", &inject], "fsync");
+        driver.env(DRIVER, format!("install:{}", above.join("yet").display()));
+        driver.status().expect("strace").code()
+    };
+    for nth in 1..=2 {
+        assert_eq!(run(&format!("error=EIO:when={nth}")), Some(REFUSED), "{nth}");
+        // What is left would be taken for durable.
+        assert!(!above.exists(), "{nth}");
+    }
+    assert_eq!(run("error=EIO:when=1000"), Some(DONE));
 }
 
 #[test]
