@@ -5,8 +5,11 @@
 
 mod agent;
 mod capture;
+mod decide;
+mod hosts;
 mod output;
 mod overlay;
+mod tools;
 
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -16,8 +19,11 @@ use crate::model::PlanId;
 
 pub use agent::Agent;
 pub use capture::{Capture, Export, From};
+pub use decide::{Edits, EditsDrop, EditsList, EditsShow, Resolve, Retry};
+pub use hosts::{Bootstrap, Doctor};
 pub use output::{Format, Outputs, Sink};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
+pub use tools::{Completions, Hash, Man, Record, Schema};
 
 const SELECTORS: &str = "\
 SELECTOR is a name, a glob (\"edge-*\"), or label:X. Several mean any of them; a+b means both. None means all.";
@@ -145,8 +151,8 @@ pub enum Command {
     Hash(Hash),
     /// Print what packfleet has recorded on a host
     Record(Record),
-    /// Print the JSON schema of fleet.toml
-    Schema,
+    /// Print the JSON schema of fleet.toml, or of what -o json prints
+    Schema(Schema),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example: packfleet completions bash > ~/.local/share/bash-completion/completions/packfleet"
@@ -369,46 +375,6 @@ pub struct Status {
     pub offline: StrictOffline,
 }
 
-/// `doctor`
-#[derive(Debug, ClapArgs)]
-#[command(after_help = format!("{SELECTORS}
-
-Each line is ok, warn or fail, and the last two say what to type. Exit code 1 if a line fails."))]
-pub struct Doctor {
-    /// Which deployments
-    #[arg(value_name = "SELECTOR")]
-    pub selectors: Vec<String>,
-    /// Only what is not ok
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
-}
-
-/// `bootstrap`
-#[derive(Debug, ClapArgs)]
-#[command(after_help = format!("{SELECTORS}
-
-Makes the root with its owner and the state directory, lets services of the user run without a login where the fleet \
-has such services, and puts the agent in place. What needs root is shown and not done. Exit code 1 if something is \
-left to do.
-
-Examples:
-  packfleet bootstrap edge-017 --dry-run
-  packfleet bootstrap label:new && packfleet doctor label:new"))]
-pub struct Bootstrap {
-    /// Which deployments
-    #[arg(value_name = "SELECTOR", required = true)]
-    pub selectors: Vec<String>,
-    /// Say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
-}
-
 /// `diff`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -476,118 +442,4 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
-}
-
-/// `resolve`
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-local: what is on the host stays, and counts as your edit of the new version.
-pack:  what the pack gives is put; what was there becomes a saved edit.
-FILE:  that file's bytes are put, likewise. A file called `local` or `pack` is written ./local or ./pack.
-
-The decision is for these two versions of the file; if either changes first, it lapses.
-
-Examples:
-  packfleet resolve prod prompt.md --take local
-  packfleet resolve prod prompt.md --edit")]
-#[command(group(clap::ArgGroup::new("side").required(true)))]
-pub struct Resolve {
-    /// Which deployment
-    pub deployment: String,
-    /// Which path; may be abbreviated to its end
-    pub path: String,
-    /// Which side to take: local, pack, or a file with what you want
-    #[arg(long, value_name = "local|pack|FILE", group = "side")]
-    pub take: Option<String>,
-    /// Merge by hand in $VISUAL or $EDITOR, on a copy
-    #[arg(long, group = "side")]
-    pub edit: bool,
-}
-
-/// `retry`
-#[derive(Debug, ClapArgs)]
-pub struct Retry {
-    /// Which deployment
-    pub deployment: String,
-    /// Which pack; none means all
-    pub pack: Option<String>,
-}
-
-/// `edits`
-#[derive(Debug, Subcommand)]
-pub enum Edits {
-    /// List saved edits
-    List(EditsList),
-    /// Print the bytes of one
-    Show(EditsShow),
-    /// Put one back where it lay
-    Restore(EditsShow),
-    /// Forget some for good
-    Drop(EditsDrop),
-}
-
-/// `edits list`
-#[derive(Debug, ClapArgs)]
-#[command(after_help = SELECTORS)]
-pub struct EditsList {
-    /// Which deployments
-    #[arg(value_name = "SELECTOR")]
-    pub selectors: Vec<String>,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
-}
-
-/// `edits show`, `edits restore`
-#[derive(Debug, ClapArgs)]
-pub struct EditsShow {
-    /// Which deployment
-    pub deployment: String,
-    /// The edit's number, as `edits list` shows it
-    pub id: u64,
-}
-
-/// `edits drop`
-#[derive(Debug, ClapArgs)]
-pub struct EditsDrop {
-    /// Which deployment
-    pub deployment: String,
-    /// The edits' numbers, as `edits list` shows them
-    #[arg(required = true, value_name = "ID")]
-    pub ids: Vec<u64>,
-}
-
-/// `hash`
-#[derive(Debug, ClapArgs)]
-pub struct Hash {
-    /// The directory
-    pub path: Utf8PathBuf,
-    /// List the entries that go into it: kind, digest, path
-    #[arg(long)]
-    pub entries: bool,
-}
-
-/// `record`
-#[derive(Debug, ClapArgs)]
-pub struct Record {
-    /// Which deployment
-    pub deployment: String,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
-}
-
-/// `completions`
-#[derive(Debug, ClapArgs)]
-pub struct Completions {
-    /// Which shell
-    pub shell: clap_complete::Shell,
-}
-
-/// `man`
-#[derive(Debug, ClapArgs)]
-pub struct Man {
-    /// Write all pages into this directory
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<Utf8PathBuf>,
 }

@@ -31,6 +31,8 @@
 //!
 //! `why`, `history`, `diff`, `validate` and `adopt` are described in [`super::documents`].
 //!
+//! `reports.schema.json` beside this file says the same for programs, key by key; `tests/documents.rs` holds both to it.
+//!
 //! Other kinds: `edits` (deployment, id, path, pack, kind, content, reason, generation, time) and `record`.
 //! Keys may be added within a format; none changes its meaning. Digests are whole, times RFC 3339.
 
@@ -51,6 +53,8 @@ use crate::model::fleet::Deployment;
 use crate::model::plan::HoldCause;
 use crate::model::record::Record;
 
+/// All layouts, as a JSON schema.
+pub const SCHEMA: &str = include_str!("reports.schema.json");
 /// The version of all layouts.
 pub const FORMAT: u32 = 1;
 

@@ -63,7 +63,7 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Bootstrap(args) => bootstrap::run(args, context, printer),
         Command::Hash(args) => hash::run(args, context, printer),
         Command::Record(args) => record::run(args, context, printer),
-        Command::Schema => schema::run(printer),
+        Command::Schema(args) => schema::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),
         Command::Man(args) => man::run(args, printer),
         Command::Agent(args) => agent::run(args),
