@@ -1,6 +1,6 @@
 //! Reports for programs. Every document is an object with `format` (the version of this layout, 1) and `kind`.
 //!
-//! `plan`, `apply`, `status` and `rollback` share one layout:
+//! `plan`, `apply` and `status` share one layout:
 //!
 //! ```text
 //! fleet        name, file, commit, branch, dirty
@@ -58,7 +58,7 @@ pub const SCHEMA: &str = include_str!("reports.schema.json");
 /// The version of all layouts.
 pub const FORMAT: u32 = 1;
 
-/// A document of plan, apply, status or rollback.
+/// A document of plan, apply or status.
 pub fn reports(told: &Told<'_>, hints: &Hints) -> String {
     let Told { kind, workspace, reports, orphans, exit, against, plan } = told;
     let at = workspace.commit();
