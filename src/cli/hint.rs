@@ -292,6 +292,8 @@ mod tests {
             packs: BTreeMap::new(),
             edits: Edits::default(),
             health: BTreeMap::new(),
+            pause: None,
+            window: None,
         }
     }
 

@@ -15,6 +15,7 @@ use super::profile::Written;
 use super::raw::{RawFile, RawPin};
 use super::read::{At, Stanza, exactly_one};
 use super::report::{Place, Report, fault};
+use super::rollout;
 use super::scalar::refused;
 use super::selector::Selector;
 use super::suggest::did_you_mean;
@@ -80,13 +81,8 @@ fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> O
         let checks = care::checks(&checks.value, service, report);
         health.extend(known.map(|(name, _)| (name.clone(), checks)));
     }
-    if let Some(window) = raw.window.get() {
-        let given = window.given();
-        if let Some(missing) = ["days", "from", "to", "zone"].iter().find(|key| !given.contains(key)) {
-            let message = format!("{}.window has no `{missing}`", report.path());
-            report.add(&window.place, fault(message, format!("`{missing}` is missing")));
-        }
-    }
+    let window = rollout::window(&raw.window, report);
+    let pause = rollout::pause(&raw.pause, report);
     let state = raw.state.get().map(|state| state.value).unwrap_or_default();
     let policy = Policy::of(&raw.edits).over(around.policy);
     Some(Deployment {
@@ -104,6 +100,8 @@ fn deployment(stanza: &Written, around: &Surroundings, report: &mut Report) -> O
         packs: if state == State::Absent { BTreeMap::new() } else { packs },
         edits: edits(policy),
         health,
+        pause,
+        window,
     })
 }
 

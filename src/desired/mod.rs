@@ -32,6 +32,7 @@ mod raw;
 mod read;
 mod report;
 mod requirement;
+mod rollout;
 mod scalar;
 mod suggest;
 mod validate;

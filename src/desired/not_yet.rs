@@ -6,12 +6,9 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 5] = [
-    ("a fleet file", "rollout", "order deployments by `depends_on`"),
+const NOT_YET: [(&str, &str, &str); 2] = [
     ("a fleet file", "status", "ask each controller by `packfleet status`"),
     ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
-    ("a deployment", "pause", "leave the deployment out by a selector"),
-    ("a deployment", "window", "start packfleet from a timer"),
 ];
 
 /// Why a key, or a kind of its value, is refused for now; `None` once it is supported.

@@ -18,6 +18,7 @@ use super::scalar::{
 use super::selector::Selector;
 use crate::model::fleet::{Changed, Deleted, Mode, State};
 use crate::model::pack::{Case, Modes, TagPattern};
+use crate::model::rollout::Share;
 use crate::model::{FleetName, OverlayName, PackName, SourceName, TreePath};
 
 /// A list, with the place of each item.
@@ -420,9 +421,6 @@ impl Read for RawOwned {
     }
 }
 
-/// A number of deployments, or a percentage of them.
-#[derive(Debug, Clone)]
-pub(super) struct Share;
 scalar::schema!(Share, {
     "anyOf": [
         { "type": "integer", "minimum": 1 },
@@ -433,8 +431,8 @@ scalar::schema!(Share, {
 impl Read for Share {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         match node.value {
-            Value::Integer(_) => Count::<1, 100_000>::read(node, report).map(|_| Self),
-            _ => Percent::read(node, report).map(|_| Self),
+            Value::Integer(_) => Count::<1, 100_000>::read(node, report).map(|count| Self::Number(count.0)),
+            _ => Percent::read(node, report).map(|percent| Self::Percent(percent.0)),
         }
     }
 }

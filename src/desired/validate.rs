@@ -13,6 +13,7 @@ use super::profile::Written;
 use super::raw::{RawFile, RawFleet};
 use super::read::{At, Field};
 use super::report::{Place, Report, fault};
+use super::rollout;
 use super::scalar::{Refused, refused};
 use crate::model::fleet::{Budget, Consent, Fleet, Limits, Pace};
 use crate::model::pack::Pack;
@@ -43,6 +44,7 @@ pub(super) fn fleet(
     if let Some(own) = own {
         files_apart(own, &packs, report);
     }
+    let rollout = rollout::stages(raw, written, &packs, &deployments, report);
     let budget = budget(raw, report);
     retry(raw, report);
     if !report.is_empty() {
@@ -61,6 +63,7 @@ pub(super) fn fleet(
         sources,
         packs,
         deployments,
+        rollout,
     })
 }
 

@@ -7,6 +7,7 @@ use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack, V
 use crate::model::desired::Desired;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, PlanId, TreePath};
+use crate::plan::gate::Reason;
 use crate::plan::{Drift, Judged, Standing};
 
 use super::resolve::Resolved;
@@ -168,6 +169,8 @@ pub struct Report {
     pub survey: Option<Survey>,
     /// For whom it waits.
     pub waits: Vec<Wait>,
+    /// What else it waits for (its stage, a pause, its window), in the order in which that bites.
+    pub gate: Vec<Reason>,
     /// The generation that this pass committed, if it did.
     pub committed: Option<u64>,
     /// Edits that were saved on the way.
@@ -195,6 +198,7 @@ impl Report {
             outcome,
             survey: Some(survey),
             waits: Vec::new(),
+            gate: Vec::new(),
             committed: None,
             saved: Vec::new(),
             said: Vec::new(),
@@ -218,6 +222,7 @@ impl Report {
             outcome,
             survey: None,
             waits: Vec::new(),
+            gate: Vec::new(),
             committed: None,
             saved: Vec::new(),
             said: Vec::new(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::care::Check;
 use super::pack::{Pack, Requirement};
+use super::rollout::{Pause, Stage, Window};
 use super::ssh::{Destination, Privilege};
 use super::{DeploymentName, FleetName, HostPath, OverlayName, PackName, SourceName, TreePath};
 
@@ -251,6 +252,10 @@ pub struct Deployment {
     pub edits: Edits,
     /// Checks of health instead of the pack's.
     pub health: BTreeMap<PackName, Vec<Check>>,
+    /// Nothing is changed there for a while.
+    pub pause: Option<Pause>,
+    /// When it may be changed; `None`: always.
+    pub window: Option<Window>,
 }
 
 impl Deployment {
@@ -295,6 +300,8 @@ pub struct Fleet {
     pub packs: BTreeMap<PackName, Pack>,
     /// All deployments.
     pub deployments: BTreeMap<DeploymentName, Deployment>,
+    /// Stages, in order; none: all may move at once.
+    pub rollout: Vec<Stage>,
 }
 
 #[cfg(test)]

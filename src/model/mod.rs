@@ -22,6 +22,7 @@ pub mod path;
 pub mod plan;
 pub mod record;
 pub mod rest;
+pub mod rollout;
 pub mod settled;
 pub mod shape;
 pub mod ssh;

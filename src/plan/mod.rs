@@ -6,6 +6,7 @@
 //!                             renames ─► where edited files went that are gone
 //!                             asks  ─► the few merges that need bytes (read by the engine)
 //!                             planner: verdict per path ─ spread holds ─ audit budget ─ order ─► Plan
+//! what runs where ─ gate ─► whether a plan may be carried out now, and if not, why not
 //! ```
 //!
 //! Every policy lives here and only here; the executor has no opinion. Rollback is a plan too.
@@ -13,6 +14,7 @@
 mod assemble;
 pub mod audit;
 pub mod drift;
+pub mod gate;
 pub mod holds;
 pub mod host_keys;
 pub mod merging;
@@ -23,6 +25,7 @@ pub mod renames;
 pub mod rollback;
 pub mod standing;
 pub mod verdict;
+pub mod window;
 
 pub use drift::{Drift, Judged, judge};
 pub use planner::{Question, plan};

@@ -698,14 +698,11 @@ max_increase = "x"
             r##"13:8 0: `run.jobs` is 0; it must be at least 1"##,
             r##"14:10 "here": `run.listen`: "here" is no address with a port → as in "127.0.0.1:8787""##,
             r##"15:18 "hunter2": `run.webhook_secret` must be { env = "NAME" }: a secret does not belong into this file; this is a string"##,
-            r##"16:3 rollout: `rollout` of a fleet file is not yet supported → order deployments by `depends_on`"##,
             r##"18:8 "0s": `rollout.soak`: "0s" is no duration → hours, minutes and seconds, more than none: "24h", "10m", "1m 30s""##,
             r##"19:16 "10": `rollout.max_parallel`: "10" is no percentage → a whole number and a percent sign: "25%""##,
             r##"20:2 status: `status` of a fleet file is not yet supported → ask each controller by `packfleet status`"##,
             r##"21:13 5: `status.heartbeat` must be a duration; this is an integer"##,
-            r##"25:1 pause: `pause` of a deployment is not yet supported → leave the deployment out by a selector"##,
             r##"25:33 2026-12-01: `deployments.a.pause.until`: "2026-12-01" is no moment → date, time and offset: 2026-12-01T00:00:00Z"##,
-            r##"26:1 window: `window` of a deployment is not yet supported → start packfleet from a timer"##,
             r##"26:19 "mo-th": `deployments.a.window.days`: "mo-th" names no days → as in "mon-thu" or "mon, wed, sat-sun""##,
             r##"26:35 "9:00": `deployments.a.window.from`: "9:00" is no time of day → as in "09:30""##,
             r##"26:48 "25:00": `deployments.a.window.to`: "25:00" is no time of day → as in "09:30""##,
@@ -715,6 +712,49 @@ max_increase = "x"
             r##"30:1 [[deployments.a.health.p]]: deployments.a.health does not say what an error looks like → a regular expression"##,
             r##"34:9 "(": `deployments.a.health.p.error`: "(" is no regular expression: error: unclosed group"##,
             r##"35:16 "x": `deployments.a.health.p.max_increase`: "x" is no percentage → a whole number and a percent sign: "25%""##,
+        ],
+    ),
+    (
+        "stages that could never open",
+        r##"[deployments.a]
+host = "local"
+root = "/a"
+labels = ["canary"]
+packs.p = { version = "^1.1" }
+depends_on = ["c"]
+[deployments.b]
+host = "local"
+root = "/b"
+packs.p = { version = "^2" }
+[deployments.c]
+host = "local"
+root = "/c"
+packs.p = { version = "1" }
+[deployments.d]
+host = "local"
+root = "/d"
+window = { days = "mon", from = "09:00", to = "09:00", zone = "UTC" }
+pause = { until = 2026-12-01T00:00:00Z }
+[[rollout]]
+select = ["label:canry"]
+[[rollout]]
+select = ["label:canary"]
+[[rollout]]
+select = ["a"]
+[[rollout]]
+soak = "1h"
+[[rollout]]
+select = ["b", "c"]
+"##,
+        &[
+            r##"15:15 "c": a of stage 2 depends on c of stage 5, which waits for stage 2 → select both in one stage, or the one that others depend on in an earlier one"##,
+            r##"19:7 p: b of stage 5 pins version ^2 of p, which no earlier stage ever runs (a version ^1.1) → pin the same on a deployment of an earlier stage: only what ran there goes further"##,
+            r##"24:14 d: d is in no stage of [[rollout]] → add a last stage that holds all others: select = ["*"]"##,
+            r##"27:10 { days = "mon", from = "09:00", to = "09:00", zone = "UTC" }: deployments.d.window opens and closes at the same time → leave the window out if the deployment may always be changed"##,
+            r##"28:9 { until = 2026-12-01T00:00:00Z }: deployments.d.pause has no `reason` → whoever asks why nothing happens is told: reason = "conference week""##,
+            r##"30:11 "label:canry": "label:canry" matches no deployment → did you mean "label:canary"?"##,
+            r##"33:1 [[rollout]]: stage 3 holds nobody: all that it selects are in earlier stages → a deployment is in the first stage that selects it; take this stage out, or put it first"##,
+            r##"35:1 [[rollout]]: stage 4 has no `select` → names, globs or labels: select = ["label:canary"]"##,
         ],
     ),
     (

@@ -100,6 +100,8 @@ impl World {
             packs: BTreeMap::new(),
             edits: Edits::default(),
             health: BTreeMap::new(),
+            pause: None,
+            window: None,
         };
         World {
             fleet: "fleet".parse().expect("a name"),
