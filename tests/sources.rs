@@ -1,4 +1,4 @@
-//! Sources of packs: what all of them promise, git in particular, and packs that mean harm.
+//! Sources of packs: what all of them promise, git in particular, and packs that mean harm; and stores of statuses.
 
 #[path = "source/contract.rs"]
 mod contract;
@@ -8,8 +8,14 @@ mod git;
 mod history;
 #[path = "source/hostile_packs.rs"]
 mod hostile_packs;
+#[path = "source/http.rs"]
+mod http;
 #[path = "source/repository.rs"]
 mod repository;
+#[path = "host/sshd.rs"]
+mod sshd;
+#[path = "source/status.rs"]
+mod status;
 
 use camino::Utf8PathBuf;
 use packfleet::model::TreePath;

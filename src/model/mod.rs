@@ -27,6 +27,7 @@ pub mod settled;
 pub mod shape;
 pub mod ssh;
 pub mod stamp;
+pub mod status_key;
 pub mod tree;
 
 pub use digest::{Content, DesiredDigest, ManifestDigest, PartDigest, PlanId, RecordDigest, TreeDigest};

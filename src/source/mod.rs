@@ -22,6 +22,7 @@ mod rules;
 pub mod signature;
 pub mod snapshot;
 pub mod ssh;
+pub mod status;
 
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;

@@ -70,7 +70,7 @@ pub(super) fn anonymous<'r>(repository: &'r Repository, url: &Url) -> Result<Rem
     repository.remote_anonymous(url.expose()).map_err(|error| unreachable(url, &error))
 }
 
-fn download(
+pub(super) fn download(
     remote: &mut Remote<'_>,
     repository: &Repository,
     url: &Url,
@@ -92,7 +92,7 @@ fn download(
 }
 
 /// The directory of an origin on this machine.
-fn directory(url: &Url) -> Option<&Utf8Path> {
+pub(super) fn directory(url: &Url) -> Option<&Utf8Path> {
     let text = url.expose();
     let path = Utf8Path::new(text.strip_prefix("file://").unwrap_or(text));
     // `host:path` is ssh's; an escaped path is read by libgit2 alone.
