@@ -7,7 +7,9 @@
 use std::path::Path;
 use std::process::Command;
 
-const TOP_LEVEL: [&str; 12] = [
+const TOP_LEVEL: [&str; 13] = [
+    // Where GitHub looks for an action.
+    "action.yml",
     "Cargo.toml",
     "Cargo.lock",
     "src",
