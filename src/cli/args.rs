@@ -9,6 +9,7 @@ mod decide;
 mod hosts;
 mod output;
 mod overlay;
+mod run;
 mod tools;
 
 use camino::Utf8PathBuf;
@@ -23,6 +24,7 @@ pub use decide::{Edits, EditsDrop, EditsList, EditsShow, Resolve, Retry};
 pub use hosts::{Bootstrap, Doctor};
 pub use output::{Format, Outputs, Sink};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
+pub use run::Run;
 pub use tools::{Completions, Hash, Man, Record, Schema};
 
 const SELECTORS: &str = "\
@@ -113,6 +115,8 @@ pub enum Command {
     Plan(Plan),
     /// Bring deployments to what fleet.toml says; asks first
     Apply(Apply),
+    /// Leave it running: git is the truth, and every host follows it
+    Run(Run),
     /// Record the version that a root filled by hand holds; what differs becomes edits
     Adopt(Adopt),
     /// Show what every deployment holds, and what stands in the way

@@ -167,6 +167,15 @@ pub fn telling(deployment: &Deployment) -> Vec<(String, String)> {
     texts
 }
 
+/// The directory that this was started in.
+pub fn here() -> Result<Utf8PathBuf, CliError> {
+    camino::absolute_utf8(".").map_err(|source| CliError::File {
+        operation: "find",
+        path: Utf8PathBuf::from("."),
+        source,
+    })
+}
+
 /// The directory for temporary files.
 pub fn temporary() -> Utf8PathBuf {
     Utf8PathBuf::from_path_buf(env::temp_dir()).unwrap_or_else(|_| Utf8PathBuf::from("/tmp"))

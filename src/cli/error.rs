@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::hint::Hints;
 use super::printer::{paint, painted, shown};
 use super::report::words::count;
+use crate::daemon::Trouble;
 use crate::desired::fleet_file::FleetText;
 use crate::desired::problem::{Problem, line_column, masked_source};
 use crate::desired::selector::SelectorError;
@@ -143,6 +144,17 @@ fn named(deployment: &DeploymentName, failure: &Failure) -> String {
     match failure {
         Failure::Request(text) => text.clone(),
         _ => format!("{deployment}: {failure}"),
+    }
+}
+
+impl From<Trouble> for CliError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Repository(error) => Self::Source(error),
+            Trouble::Load(error) => Self::Load(error),
+            Trouble::Select(error) => Self::Select(error),
+            Trouble::Lost => Self::Runtime(io::Error::other(trouble.to_string())),
+        }
     }
 }
 
@@ -357,7 +369,7 @@ pub fn causes(error: &dyn Error) -> Vec<String> {
 const LONGEST_LINE: usize = 500;
 
 /// All problems of a fleet file, each with its place, and how many there are.
-fn problems_text(texts: &[FleetText], problems: &[Problem], hints: &Hints, width: usize) -> String {
+pub fn problems_text(texts: &[FleetText], problems: &[Problem], hints: &Hints, width: usize) -> String {
     let directory = hints.directory();
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
         .with_width(width.clamp(40, 110))

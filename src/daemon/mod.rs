@@ -1,12 +1,29 @@
 //! Time: what makes packfleet look again, and what it shows of what it saw.
 //!
 //! ```text
-//! git poll · webhook · file watch · timers · SIGHUP ──► Event ──► queue ──► a pass (engine) ──► View
+//! git poll · webhook · file watch · timers · SIGHUP ──► Event ──► queue ──► a pass (engine) ──► News
 //!                                                                                              │
-//!                                                       page · /api/v1 · /metrics · messages ◄─┘
+//!                                               log · page · /api/v1 · /metrics · messages ◄───┘
 //! ```
-//! A trigger says "look", never "do": missed, doubled or reordered triggers are harmless. What is shown is made
-//! of what the last passes reported; nothing here decides what is done on a host.
+//! One task owns everything: the fleet in force, the queue, and what runs. All that happens reaches it as one
+//! closed enum of events ([`event`]); the queue ([`queue`]) is a pure state machine that says what is looked at next;
+//! passes run on threads of their own and come back as events. What was seen is told to audiences ([`news`]).
+//!
+//! A trigger says "look", never "do": missed, doubled or reordered triggers are harmless. Nothing here decides what is
+//! done on a host. A fleet that cannot be read, or does not validate, leaves the last good one in force.
 
 pub mod board;
+pub mod event;
+mod job;
+pub mod news;
+pub mod origin;
+mod owner;
+pub mod queue;
+mod signals;
 pub mod view;
+
+pub use event::Signal;
+pub use event::{Event, Trigger};
+pub use news::{Audience, News};
+pub use origin::{Origin, Reader, Trouble};
+pub use owner::{Ended, RunError, Settings, run};

@@ -4,6 +4,7 @@
 //! A [`Fleet`] comes out only if nothing at all was wrong.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::deployments::{Surroundings, deployments};
 use super::fleet_file::Context;
@@ -14,9 +15,10 @@ use super::raw::{RawFile, RawFleet};
 use super::read::{At, Field};
 use super::report::{Place, Report, fault};
 use super::rollout;
-use super::scalar::{Refused, refused};
+use super::scalar::{Period, Refused, refused};
 use crate::model::fleet::{Budget, Consent, Fleet, Limits, Pace};
 use crate::model::pack::Pack;
+use crate::model::run::{Retry, Rhythm};
 use crate::model::{PackName, TreePath};
 
 /// What the raw tables and the written-out deployments mean. `None` if anything was wrong, now or before.
@@ -59,6 +61,7 @@ pub(super) fn fleet(
         keep_generations: own.and_then(|own| own.keep_generations.get()).map_or(20, |count| count.0 as u32),
         budget,
         pace: pace(raw),
+        rhythm: rhythm(raw),
         limits: limits(raw),
         sources,
         packs,
@@ -74,6 +77,25 @@ fn pace(raw: &RawFile) -> Pace {
         host_timeout: run
             .and_then(|run| run.host_timeout.get())
             .and_then(|period| std::time::Duration::try_from(period.value.0).ok()),
+    }
+}
+
+fn rhythm(raw: &RawFile) -> Rhythm {
+    let usual = Rhythm::default();
+    let Some(run) = raw.run.get() else { return usual };
+    let or = |field: &Field<Period>, usual: Duration| {
+        field.get().and_then(|period| Duration::try_from(period.value.0).ok()).unwrap_or(usual)
+    };
+    let retry = run.retry.get().map_or(usual.retry, |retry| {
+        // One that is given alone bounds the other.
+        let initial = or(&retry.initial, usual.retry.initial.min(or(&retry.max, Duration::MAX)));
+        Retry { initial, max: or(&retry.max, usual.retry.max.max(initial)) }
+    });
+    Rhythm {
+        poll: or(&run.poll, usual.poll),
+        resync: or(&run.resync, usual.resync),
+        full_rehash: or(&run.full_rehash, usual.full_rehash),
+        retry,
     }
 }
 

@@ -88,6 +88,13 @@ pub fn survey(
     Ok(ordered)
 }
 
+/// Looks at one deployment alone and plans it, whatever others have still to do: nothing is written, and an
+/// interrupted switch is reported.
+pub fn look(workspace: &Workspace, name: &DeploymentName, options: &Options, events: &dyn Events) -> Report {
+    let resolutions = resolve(workspace, &BTreeSet::from([name.clone()]), events);
+    one_survey(workspace, &resolutions, name.clone(), options, events)
+}
+
 fn one_survey(
     workspace: &Workspace,
     resolutions: &Resolutions,

@@ -56,6 +56,12 @@ pub struct Workspace {
     reach: Arc<Reach>,
 }
 
+impl std::fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workspace").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 /// Why there is no fleet.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -109,6 +115,47 @@ impl Workspace {
         Self::read_from(Repository::Commit(directory, snapshot), file, cache)
     }
 
+    /// Reads and validates what a commit of a fleet repository has. Paths in it that are relative are meant against
+    /// `file`'s directory, which need not exist; `snapshot` begins at that directory.
+    pub fn load_snapshot(file: &Utf8Path, cache: &Utf8Path, snapshot: Snapshot) -> Result<Self, LoadError> {
+        let file = absolute(file)?;
+        let directory = file.parent().unwrap_or(Utf8Path::new("/")).to_owned();
+        Self::read_from(Repository::Commit(directory, snapshot), file, cache)
+    }
+
+    /// Whether another reading of the fleet repository says the same.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.file == other.file
+            && self.texts == other.texts
+            && self.lock == other.lock
+            && self.overlays == other.overlays
+    }
+
+    /// Whether a source that was asked would answer otherwise now: it moved, or it did not answer. They are asked
+    /// side by side, and nothing is brought in. Those that do not answer are named with the reason.
+    pub fn moved(&self) -> (bool, Vec<(SourceName, SourceError)>) {
+        let answers = std::thread::scope(|scope| {
+            let asked: Vec<_> = self
+                .sources
+                .iter()
+                .map(|(name, source)| (name, scope.spawn(move || source.moved())))
+                .collect();
+            let answers = asked.into_iter().map(|(name, answer)| (name.clone(), answer.join()));
+            answers.collect::<Vec<_>>()
+        });
+        let mut moved = false;
+        let mut errors = Vec::new();
+        for (name, answer) in answers {
+            match answer {
+                Ok(Ok(yes)) => moved |= yes,
+                Ok(Err(error)) => errors.push((name, error)),
+                // A worker that died learned nothing; whoever asks next sees why.
+                Err(_) => moved = true,
+            }
+        }
+        (moved, errors)
+    }
+
     /// The same fleet as git has it: as it is checked out, then as branches have it that `capture` made and that
     /// are not merged, newest first. What does not load is left out.
     pub fn committed(&self) -> Vec<Self> {
@@ -147,6 +194,20 @@ impl Workspace {
             Ok(fleet) => fleet,
             Err(problems) => return Err(LoadError::Invalid { file, texts, problems }),
         };
+        let lock = repository.lock()?;
+        Ok(Self::of(fleet, file, cache, overlays, lock, repository, texts))
+    }
+
+    /// What was read, with sources that were not asked yet.
+    fn of(
+        fleet: Fleet,
+        file: Utf8PathBuf,
+        cache: &Utf8Path,
+        overlays: Overlays,
+        lock: Option<Lock>,
+        repository: Repository,
+        texts: Vec<FleetText>,
+    ) -> Self {
         let sources = fleet
             .sources
             .iter()
@@ -165,9 +226,8 @@ impl Workspace {
         let objects = ObjectStore::open(&cache.join("objects"));
         let sketches = Memo::open(&cache.join("sketches"));
         let checks = Memo::open(&cache.join("checks"));
-        let lock = repository.lock()?;
         let cache = cache.to_owned();
-        Ok(Self {
+        Self {
             fleet,
             file,
             commit,
@@ -182,7 +242,21 @@ impl Workspace {
             texts,
             secrets: OnceLock::new(),
             reach: Arc::default(),
-        })
+        }
+    }
+
+    /// The same fleet, as it was read, with sources that were not asked yet: each is good for one answer.
+    pub fn reopen(&self) -> Self {
+        let workspace = Self::of(
+            self.fleet.clone(),
+            self.file.clone(),
+            &self.cache,
+            self.overlays.clone(),
+            self.lock.clone(),
+            self.repository.clone(),
+            self.texts.clone(),
+        );
+        workspace.reached_by(Arc::clone(&self.reach))
     }
 
     /// The texts of fleet.toml and of what it includes.

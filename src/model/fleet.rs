@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::care::Check;
 use super::pack::{Pack, Requirement};
 use super::rollout::{Pause, Stage, Window};
+use super::run::Rhythm;
 use super::ssh::{Destination, Privilege};
 use super::{DeploymentName, FleetName, HostPath, OverlayName, PackName, SourceName, TreePath};
 
@@ -292,6 +293,8 @@ pub struct Fleet {
     pub budget: Budget,
     /// How hosts are asked.
     pub pace: Pace,
+    /// How often the loop looks.
+    pub rhythm: Rhythm,
     /// What a pack may ask of a host.
     pub limits: Limits,
     /// Where packs come from.

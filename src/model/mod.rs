@@ -23,6 +23,7 @@ pub mod plan;
 pub mod record;
 pub mod rest;
 pub mod rollout;
+pub mod run;
 pub mod settled;
 pub mod shape;
 pub mod ssh;

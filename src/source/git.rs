@@ -14,6 +14,7 @@ use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 use super::libgit2::Headers;
 use super::listing::{self, Listed, Listings, WalkError};
 use super::mirror::Mirror;
+use super::origin::Listing;
 use super::{Change, History, PackSource, PackTree, Refs, SourceError, TreeRules, changes, history};
 use crate::model::fleet::Url;
 use crate::model::pack::CommitId;
@@ -30,7 +31,7 @@ pub struct GitSource {
 /// What the origin said.
 enum Asked {
     NotYet,
-    Answered(Refs),
+    Answered(Refs, Listing),
     Failed { code: ErrorCode, class: ErrorClass, message: String },
 }
 
@@ -55,6 +56,11 @@ impl GitSource {
             asked: Mutex::new(Asked::NotYet),
             found: Mutex::default(),
         }
+    }
+
+    /// Where the mirror lies.
+    pub(super) fn mirror_path(&self) -> &Utf8Path {
+        self.mirror.path()
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -211,16 +217,16 @@ impl PackSource for GitSource {
         // Held while fetching: others who ask at the same time wait for the same answer.
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         match &*asked {
-            Asked::Answered(refs) => return Ok(refs.clone()),
+            Asked::Answered(refs, _) => return Ok(refs.clone()),
             Asked::Failed { code, class, message } => {
                 let source = git2::Error::new(*code, *class, message);
                 return Err(SourceError::Unreachable { url: self.mirror.url().to_string(), source });
             }
             Asked::NotYet => {}
         }
-        match self.mirror.refresh().and_then(|()| self.mirror.refs()) {
-            Ok(refs) => {
-                *asked = Asked::Answered(refs.clone());
+        match self.mirror.refresh().and_then(|listed| Ok((self.mirror.refs()?, listed))) {
+            Ok((refs, listed)) => {
+                *asked = Asked::Answered(refs.clone(), listed);
                 Ok(refs)
             }
             Err(error) => {
@@ -231,6 +237,16 @@ impl PackSource for GitSource {
                 Err(error)
             }
         }
+    }
+
+    fn moved(&self) -> Result<bool, SourceError> {
+        let known = match &*self.asked.lock().unwrap_or_else(PoisonError::into_inner) {
+            Asked::NotYet => return Ok(false),
+            Asked::Answered(_, listed) => Some(listed.clone()),
+            Asked::Failed { .. } => None,
+        };
+        let listed = self.mirror.list()?;
+        Ok(known != Some(listed))
     }
 
     fn known(&self) -> Result<Refs, SourceError> {

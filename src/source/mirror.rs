@@ -78,14 +78,22 @@ impl Mirror {
         self.ask(|repository| refs(repository).map_err(|source| self.unreadable(source)))
     }
 
-    /// Asks the origin for its refs, and fetches if one is new or has moved. A mirror that is not there or
-    /// is damaged is made anew.
-    pub(super) fn refresh(&self) -> Result<(), SourceError> {
+    /// Asks the origin for its refs, and fetches if one is new or has moved; tells what it listed. A mirror that
+    /// is not there or is damaged is made anew.
+    pub(super) fn refresh(&self) -> Result<Listing, SourceError> {
         let _lock = self.lock()?;
         match self.sound() {
             Some(repository) => self.update(&repository),
             None => self.make_anew(),
         }
+    }
+
+    /// Asks the origin for its refs. Nothing is brought in, unless there is no mirror yet.
+    pub(super) fn list(&self) -> Result<Listing, SourceError> {
+        if self.is_there() {
+            return self.ask(|repository| origin::fetch(repository, &self.url, |_| false));
+        }
+        self.refresh()
     }
 
     /// Fetches a commit to which no branch or tag leads: by its id if it is full, else with every ref that
@@ -163,7 +171,7 @@ impl Mirror {
     }
 
     /// Brings the refs of a repository up to date with the origin's.
-    fn update(&self, repository: &Repository) -> Result<(), SourceError> {
+    fn update(&self, repository: &Repository) -> Result<Listing, SourceError> {
         let known = listing(repository).map_err(|source| self.unreadable(source))?;
         let listed = origin::fetch(repository, &self.url, |listed| {
             listed.iter().any(|(name, id)| known.get(name) != Some(id))
@@ -174,7 +182,8 @@ impl Mirror {
                 self.url
             )));
         }
-        adopt(repository, &known, &listed).map_err(|source| self.unreadable(source))
+        adopt(repository, &known, &listed).map_err(|source| self.unreadable(source))?;
+        Ok(listed)
     }
 
     /// The mirror, if there is one and nothing is wrong with it.
@@ -204,12 +213,12 @@ impl Mirror {
         }
     }
 
-    fn make_anew(&self) -> Result<(), SourceError> {
+    fn make_anew(&self) -> Result<Listing, SourceError> {
         let (new, old) = (self.beside("new"), self.beside("old"));
         remove(&new)?;
         libgit2::settle();
         let repository = Repository::init_bare(&new).map_err(|source| self.unreadable(source))?;
-        self.update(&repository)?;
+        let listed = self.update(&repository)?;
         if self.path.exists() {
             carry(&self.path, &repository);
             if let Ok(id) = fs::read_to_string(self.path.join(DAMAGED))
@@ -222,7 +231,8 @@ impl Mirror {
         }
         fs::rename(&new, &self.path).map_err(|error| io("rename", &new, error))?;
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        remove(&old)
+        remove(&old)?;
+        Ok(listed)
     }
 
     /// Waits for other processes that write to this mirror; their time is bounded by the timeouts of git.

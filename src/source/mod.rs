@@ -23,6 +23,7 @@ pub mod signature;
 pub mod snapshot;
 pub mod ssh;
 pub mod status;
+pub mod upstream;
 
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;
@@ -40,6 +41,12 @@ pub trait PackSource: Send + Sync {
     /// Asks the origin which refs there are (once per run; later calls answer from memory), and brings
     /// in what is new. An origin that cannot be reached is an error; the mirror stays as it was.
     fn refresh(&self) -> Result<Refs, SourceError>;
+
+    /// Whether the origin lists other refs than those with which [`PackSource::refresh`] answered, or answers
+    /// again where it did not. Asks it, and brings nothing in; a source that was not asked needs no answer: no.
+    fn moved(&self) -> Result<bool, SourceError> {
+        Ok(false)
+    }
 
     /// The refs as the mirror knows them, without asking the origin.
     fn known(&self) -> Result<Refs, SourceError>;

@@ -78,17 +78,29 @@ impl Snapshot {
             .collect()
     }
 
+    /// The files of a commit of a bare repository, below a directory of it; "" is the top.
+    pub fn of_bare(git: &Utf8Path, commit: &CommitId, below: &Utf8Path) -> Result<Self, SourceError> {
+        super::libgit2::settle();
+        let failed = |source| SourceError::Read { what: format!("commit {commit}"), source };
+        let repository = Repository::open_bare(git).map_err(failed)?;
+        let commit = Oid::from_str(commit.as_str()).map_err(failed)?;
+        Self::below(&repository, below, commit)
+    }
+
     fn of_commit(repository: &Repository, directory: &Utf8Path, commit: Oid) -> Result<Self, SourceError> {
-        let unknown = |what: String| SourceError::Unknown(what);
-        let read = |source| SourceError::Read { what: format!("commit {commit}"), source };
-        let mut tree = repository.find_commit(commit).and_then(|commit| commit.tree()).map_err(read)?;
         let top = repository.workdir().and_then(Utf8Path::from_path).map(Utf8Path::canonicalize_utf8);
         let here = directory.canonicalize_utf8().ok();
         let below = top
             .and_then(Result::ok)
             .zip(here)
             .and_then(|(top, here)| here.strip_prefix(top).ok().map(Utf8Path::to_owned))
-            .ok_or_else(|| unknown(format!("{directory} lies in no working tree of git")))?;
+            .ok_or_else(|| SourceError::Unknown(format!("{directory} lies in no working tree of git")))?;
+        Self::below(repository, &below, commit)
+    }
+
+    fn below(repository: &Repository, below: &Utf8Path, commit: Oid) -> Result<Self, SourceError> {
+        let read = |source| SourceError::Read { what: format!("commit {commit}"), source };
+        let mut tree = repository.find_commit(commit).and_then(|commit| commit.tree()).map_err(read)?;
         let mut files = BTreeMap::new();
         if !below.as_str().is_empty() {
             // One by one: where a tree that is named cannot be read, git would say the same as of a new directory.

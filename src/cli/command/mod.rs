@@ -25,6 +25,7 @@ mod record;
 mod resolve;
 mod retry;
 mod rollback;
+mod run;
 mod schema;
 mod status;
 mod validate;
@@ -46,6 +47,7 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Plan(args) => plan::run(args, context, printer),
         Command::Adopt(args) => adopt::run(args, context, printer),
         Command::Apply(args) => apply::run(args, context, printer),
+        Command::Run(args) => run::run(args, context, printer),
         Command::Status(args) => status::run(args, context, printer),
         Command::Diff(args) => diff::run(args, context, printer),
         Command::Why(args) => why::run(args, context, printer),

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod github;
 pub mod header;
 pub mod holds;
+pub mod journal;
 pub mod junit;
 pub mod lines;
 pub mod markdown;

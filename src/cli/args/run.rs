@@ -1,0 +1,32 @@
+//! Arguments of `run`.
+
+use clap::Args as ClapArgs;
+
+use super::SELECTORS;
+
+/// `run`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = format!("{SELECTORS}
+
+Looks when git has something new, when a file changes, when a timer says so ([run] of fleet.toml), and on SIGHUP; \
+applies what is to be applied. A fleet.toml that does not validate leaves the last good one in force. SIGINT and \
+SIGTERM finish what is under way, and begin nothing more.
+
+Examples:
+  packfleet run                                     a checkout, or any directory with a fleet.toml
+  packfleet run --repo https://example.org/fleet.git --branch main
+  packfleet run --once --repo https://example.org/fleet.git      for cron: the exit code is that of apply"))]
+pub struct Run {
+    /// Which deployments
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Read the fleet from this git repository; -f is then its path in there
+    #[arg(long, value_name = "URL", env = "PACKFLEET_REPO", hide_env_values = true)]
+    pub repo: Option<String>,
+    /// The branch of it
+    #[arg(long, value_name = "BRANCH", default_value = "main", env = "PACKFLEET_BRANCH")]
+    pub branch: String,
+    /// One pass, and end as apply does
+    #[arg(long)]
+    pub once: bool,
+}

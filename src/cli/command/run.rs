@@ -1,0 +1,112 @@
+//! `run`: the loop, or one pass of it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use anstream::ColorChoice;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::cli::args::Run;
+use crate::cli::context::{Context, here};
+use crate::cli::error::CliError;
+use crate::cli::exit::{Counts, Exit, of_reports};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::printer::Printer;
+use crate::cli::report;
+use crate::cli::report::journal::Journal;
+use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
+use crate::desired::selector::{Selector, select};
+use crate::engine::{Recover, fleet};
+use crate::model::fleet::Url;
+use crate::source::upstream::Upstream;
+
+pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let reader = reader(args, context)?;
+    if args.once {
+        return once(&reader, context, printer);
+    }
+    let colour = if printer.talks_in_colour() { ColorChoice::Always } else { ColorChoice::Never };
+    let journal = Journal::new(Printer::new(colour), context.hints.clone(), context.width.unwrap_or(100));
+    let settings = Settings {
+        reader,
+        options: context.options(Recover::Whole),
+        audiences: vec![Box::new(journal)],
+        seed: RandomState::new().build_hasher().finish(),
+    };
+    match daemon::run(settings) {
+        Ok(ended) => Ok(match ended.by {
+            Signal::Interrupt => Exit::Interrupted,
+            Signal::Terminate => Exit::Terminated,
+        }),
+        Err(RunError::Runtime(error)) => Err(CliError::Runtime(error)),
+        Err(RunError::Signals(error)) => Err(CliError::Stream("listen to signals", error)),
+    }
+}
+
+/// How the fleet is read.
+fn reader(args: &Run, context: &Context) -> Result<Reader, CliError> {
+    let select = args.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+    let (origin, file) = match &args.repo {
+        None => (Origin::Checkout, context.file.clone()),
+        Some(url) => {
+            let url = url_of(url)?;
+            (Origin::Remote(Upstream::new(&context.cache, url, &args.branch)), inside(&context.file)?)
+        }
+    };
+    let here = here()?;
+    let (cache, reach) = (context.cache.clone(), Arc::clone(&context.reach));
+    Ok(Reader { origin, file, here, cache, reach, select })
+}
+
+/// A repository as git takes it; a relative path is one of this machine.
+fn url_of(text: &str) -> Result<Url, CliError> {
+    if text.starts_with('-') || text.is_empty() {
+        return Err(CliError::Usage { what: format!("{text:?} is no repository"), hint: None });
+    }
+    let path = Utf8Path::new(text);
+    if path.is_relative() && path.exists() {
+        let path = camino::absolute_utf8(path).map_err(|source| CliError::File {
+            operation: "find",
+            path: path.to_owned(),
+            source,
+        })?;
+        return Ok(Url::new(path.as_str()));
+    }
+    Ok(Url::new(text))
+}
+
+/// The fleet file's path in a repository.
+fn inside(file: &Utf8Path) -> Result<Utf8PathBuf, CliError> {
+    let plain = file.components().all(|part| matches!(part, camino::Utf8Component::Normal(_)));
+    if plain && !file.as_str().is_empty() {
+        return Ok(file.to_owned());
+    }
+    Err(CliError::Usage {
+        what: format!("with --repo, -f is the fleet file's path in the repository, and {file} is none"),
+        hint: Some("as in -f fleet.toml, or -f production/fleet.toml".to_owned()),
+    })
+}
+
+/// One pass over all that is selected.
+fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    let looked = reader.look(None);
+    let force = match (looked.new, looked.trouble) {
+        (Some(force), _) => force,
+        (None, Some(trouble)) => return Err(trouble.into()),
+        (None, None) => return Err(Trouble::Lost.into()),
+    };
+    let workspace = force.workspace;
+    let selected = select(&workspace.fleet, &reader.select)?;
+    let interrupt = Interrupt::listen();
+    let mut options = context.options(Recover::Whole);
+    options.stop = interrupt.stop();
+    let nobody: Arc<dyn crate::engine::Events + Send + Sync> = Arc::new(());
+    let mut reports = fleet::survey(&workspace, &selected, &options, &nobody).map_err(CliError::Runtime)?;
+    if reports.iter().any(|one| report::plan::would_commit(&workspace, one)) {
+        // As it stood before anything was written, which may be below the fleet's own directory.
+        let _asked_for_now = workspace.commit();
+        reports = fleet::apply(&workspace, reports, &options, &nobody).map_err(CliError::Runtime)?;
+    }
+    printer.data(&report::apply::apply(&workspace, &reports, &context.hints));
+    Ok(interrupt.exit().unwrap_or_else(|| of_reports(&reports, Counts::Health)))
+}

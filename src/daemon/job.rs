@@ -1,0 +1,89 @@
+//! One look or one pass, on a thread of its own, and how it ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::queue::{Came, Job, Kind};
+use crate::engine::{Failure, Options, Outcome, Recover, Report, Workspace, fleet};
+use crate::host::{Health, Trust};
+use crate::model::DeploymentName;
+use crate::model::fleet::{Mode, State};
+
+/// A job that ended.
+#[derive(Debug)]
+pub struct Done {
+    /// It.
+    pub(super) job: Job,
+    /// The fleet that it was for.
+    pub(super) workspace: Arc<Workspace>,
+    /// What was found; those that depend on others came after them.
+    pub(super) reports: Result<Vec<Report>, std::io::Error>,
+    /// When it began.
+    pub(super) began: Timestamp,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+/// Does a job. Blocks until it is done.
+pub(super) fn carry_out(job: Job, workspace: Arc<Workspace>, mut options: Options) -> Done {
+    let (began, clock) = (Timestamp::now(), Instant::now());
+    options.now = began;
+    options.trust = if job.kind == Kind::Rehash { Trust::Nothing } else { Trust::StatCache };
+    options.recover = if job.kind == Kind::Look { Recover::Report } else { Recover::Whole };
+    let reports = match job.kind {
+        Kind::Look => Ok(job.names.iter().map(|name| fleet::look(&workspace, name, &options, &())).collect()),
+        Kind::Pass | Kind::Rehash => pass(&workspace, &job, &options),
+    };
+    Done { job, workspace, reports, began, took: clock.elapsed() }
+}
+
+fn pass(workspace: &Arc<Workspace>, job: &Job, options: &Options) -> Result<Vec<Report>, std::io::Error> {
+    let nobody: Arc<dyn crate::engine::Events + Send + Sync> = Arc::new(());
+    let reports = fleet::survey(workspace, &job.names, options, &nobody)?;
+    if reports.iter().any(|report| report.selected && acts(workspace, report)) {
+        fleet::apply(workspace, reports, options, &nobody)
+    } else {
+        Ok(reports)
+    }
+}
+
+/// Whether an apply would do something here.
+fn acts(workspace: &Workspace, report: &Report) -> bool {
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    let converges = deployment.is_some_and(|deployment| deployment.mode == Mode::Converge);
+    converges && report.survey.as_ref().is_some_and(|survey| survey.plan.commits)
+}
+
+/// What the reports of a job mean for what is looked at next.
+pub(super) fn came(done: &Done) -> BTreeMap<DeploymentName, Came> {
+    let Ok(reports) = &done.reports else {
+        return done.job.names.iter().map(|name| (name.clone(), Came::Failed)).collect();
+    };
+    let selected = reports.iter().filter(|report| report.selected);
+    selected.map(|report| (report.deployment.clone(), one(&done.workspace, done.job.kind, report))).collect()
+}
+
+fn one(workspace: &Workspace, kind: Kind, report: &Report) -> Came {
+    if matches!(report.failure, Some(Failure::Interrupted)) {
+        return Came::Superseded;
+    }
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    let converges = deployment.is_some_and(|d| d.mode == Mode::Converge && d.state == State::Present);
+    let watched = converges && report.health.as_ref().is_some_and(Health::is_open);
+    match (kind, report.outcome) {
+        (_, Outcome::Failed | Outcome::Offline | Outcome::Locked) => Came::Failed,
+        (Kind::Look, _) => {
+            let left = report
+                .survey
+                .as_ref()
+                .is_some_and(|survey| survey.observation.interrupted.is_some() || survey.observation.staged);
+            if acts(workspace, report) || left || watched { Came::Acts } else { Came::Settled }
+        }
+        (_, Outcome::Waiting) => Came::Waits,
+        _ if watched => Came::Watching,
+        _ => Came::Settled,
+    }
+}

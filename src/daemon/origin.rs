@@ -1,0 +1,164 @@
+//! Where the fleet comes from: a checkout here, or a branch of a repository elsewhere; and whether it is to be taken.
+//!
+//! ```text
+//! checkout  read the files ──────────────────────────────► the same? ─ no ─► a new fleet
+//! remote    one ref query ─► moved? ─► read that commit ─►           ─ yes ─► sources: one ref query each
+//!                                                                             moved? ─► the same fleet, opened anew
+//! ```
+//! Nothing is fetched where no ref moved. Sources are good for one answer, so that a fleet whose sources moved is
+//! opened anew. All of this blocks, and runs on a thread of its own.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use jiff::Timestamp;
+
+use crate::desired::selector::{Selector, SelectorError, select};
+use crate::engine::Workspace;
+use crate::engine::workspace::LoadError;
+use crate::host::reach::Reach;
+use crate::model::SourceName;
+use crate::model::cause::in_one_line;
+use crate::model::pack::CommitId;
+use crate::source::SourceError;
+use crate::source::upstream::{Tip, Upstream};
+
+/// Where the fleet comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Files of this machine.
+    Checkout,
+    /// A branch of a repository.
+    Remote(Upstream),
+}
+
+/// How the fleet is read.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The fleet file: of a checkout its path; of a repository the path in it.
+    pub file: Utf8PathBuf,
+    /// Against what relative paths in a repository's fleet file are meant.
+    pub here: Utf8PathBuf,
+    /// Where mirrors lie.
+    pub cache: Utf8PathBuf,
+    /// How hosts are reached.
+    pub reach: Arc<Reach>,
+    /// Whom the loop cares for; all for none.
+    pub select: Vec<Selector>,
+}
+
+/// The fleet in force.
+#[derive(Clone)]
+pub struct Force {
+    /// It.
+    pub workspace: Arc<Workspace>,
+    /// The commit that it was read from.
+    pub commit: Option<CommitId>,
+}
+
+/// What a look at the fleet repository came to.
+pub struct Looked {
+    /// When it was.
+    pub at: Timestamp,
+    /// The fleet that is to be in force, if that is another one.
+    pub new: Option<Force>,
+    /// Why what lies there is not to be in force.
+    pub trouble: Option<Trouble>,
+    /// Sources that did not answer.
+    pub errors: Vec<(SourceName, String)>,
+}
+
+impl std::fmt::Debug for Looked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Looked").field("new", &self.new.is_some()).field("trouble", &self.trouble).finish()
+    }
+}
+
+/// Why a fleet is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The fleet repository does not answer, or lacks the branch.
+    #[error("the fleet repository cannot be asked")]
+    Repository(#[source] SourceError),
+    /// It cannot be read, or does not validate.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Nobody in it is meant.
+    #[error(transparent)]
+    Select(#[from] SelectorError),
+    /// The look itself died; a defect of packfleet.
+    #[error("the look at the fleet repository ended without an answer; this is a defect of packfleet")]
+    Lost,
+}
+
+impl Trouble {
+    /// All of it in one text, to tell one trouble from the next.
+    pub fn whole(&self) -> String {
+        match self {
+            Self::Load(LoadError::Invalid { problems, .. }) => format!("{self} {problems:?}"),
+            _ => in_one_line(self),
+        }
+    }
+}
+
+impl Reader {
+    /// Looks at where the fleet comes from, and at its sources.
+    pub fn look(&self, force: Option<&Force>) -> Looked {
+        let at = Timestamp::now();
+        let mut looked = Looked { at, new: None, trouble: None, errors: Vec::new() };
+        let read = match &self.origin {
+            Origin::Checkout => self.checkout(force),
+            Origin::Remote(upstream) => self.remote(upstream, force),
+        };
+        match read {
+            Ok(Some(new)) => looked.new = Some(new),
+            Ok(None) => {}
+            Err(trouble) => looked.trouble = Some(trouble),
+        }
+        if looked.new.is_none()
+            && let Some(force) = force
+        {
+            let (moved, errors) = force.workspace.moved();
+            looked.errors = errors.iter().map(|(name, error)| (name.clone(), in_one_line(error))).collect();
+            if moved {
+                // Not what lies there, which may be in trouble.
+                let workspace = Arc::new(force.workspace.reopen());
+                looked.new = Some(Force { workspace, commit: force.commit.clone() });
+            }
+        }
+        looked
+    }
+
+    fn finish(&self, workspace: Workspace) -> Arc<Workspace> {
+        Arc::new(workspace.reached_by(Arc::clone(&self.reach)))
+    }
+
+    /// The fleet as its files are, if that is another one than is in force.
+    fn checkout(&self, force: Option<&Force>) -> Result<Option<Force>, Trouble> {
+        let workspace = Workspace::load(&self.file, &self.cache)?;
+        if force.is_some_and(|force| force.workspace.says_the_same(&workspace)) {
+            return Ok(None);
+        }
+        select(&workspace.fleet, &self.select)?;
+        Ok(Some(Force { workspace: self.finish(workspace), commit: None }))
+    }
+
+    /// The fleet as the branch has it, if that is at another commit.
+    fn remote(&self, upstream: &Upstream, force: Option<&Force>) -> Result<Option<Force>, Trouble> {
+        let tip = upstream.ask().map_err(Trouble::Repository)?;
+        if force.and_then(|force| force.commit.as_ref()) == Some(&tip.commit) {
+            return Ok(None);
+        }
+        let workspace = self.at(&tip)?;
+        select(&workspace.fleet, &self.select)?;
+        Ok(Some(Force { workspace: self.finish(workspace), commit: Some(tip.commit) }))
+    }
+
+    fn at(&self, tip: &Tip) -> Result<Workspace, LoadError> {
+        let below = self.file.parent().unwrap_or(Utf8Path::new(""));
+        let name = self.file.file_name().unwrap_or("fleet.toml");
+        Workspace::load_snapshot(&self.here.join(name), &self.cache, tip.snapshot(below)?)
+    }
+}

@@ -1,0 +1,295 @@
+//! The task that owns the loop: one `select!` over events, ended jobs and the queue's clock.
+//!
+//! It never blocks: what does (git, hosts, files) runs on threads of its own, and what they come to is an event. A
+//! job that dies takes only its own answer along.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::{Id, JoinSet};
+
+use super::event::{Event, Signal, Trigger};
+use super::job::{self, Done};
+use super::news::{Audience, News, Pass};
+use super::origin::{Force, Looked, Reader, Trouble};
+use super::queue::{Group, Job, Moved, Next, Queue};
+use super::signals;
+use crate::desired::selector::select;
+use crate::engine::{Options, Outcome, Stop};
+use crate::model::DeploymentName;
+use crate::model::fleet::Fleet;
+
+/// Hosts at a time, where the fleet does not say.
+const ROOM: usize = 16;
+
+/// What the loop needs to know.
+pub struct Settings {
+    /// How the fleet is read.
+    pub reader: Reader,
+    /// How passes are done; the loop sets what depends on the pass.
+    pub options: Options,
+    /// Who is told.
+    pub audiences: Vec<Box<dyn Audience>>,
+    /// Where chance comes from.
+    pub seed: u64,
+}
+
+/// Why the loop did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No worker threads.
+    #[error("cannot start work")]
+    Runtime(#[source] std::io::Error),
+    /// Signals cannot be heard.
+    #[error("cannot listen to signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Who wished it.
+    pub by: Signal,
+}
+
+/// Runs until a signal ends it. What is under way then is finished first, unless a second signal comes.
+pub fn run(settings: Settings) -> Result<Ended, RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let ended = runtime.block_on(async {
+        let (trigger, events) = Trigger::channel();
+        signals::listen(&trigger).map_err(RunError::Signals)?;
+        Ok(Owner::new(settings, trigger).run(events).await)
+    });
+    // What still runs after a second signal is left to recovery.
+    runtime.shutdown_background();
+    ended
+}
+
+struct Owner {
+    settings: Settings,
+    /// Kept, so that somebody can always tell.
+    _trigger: Trigger,
+    clock: Instant,
+    queue: Queue,
+    force: Option<Force>,
+    trouble: Option<String>,
+    jobs: JoinSet<Event>,
+    /// What each task does; `None`: it asks git.
+    tasks: BTreeMap<Id, Option<(Job, Stop)>>,
+    /// How each deployment stood when it was seen last.
+    seen: BTreeMap<DeploymentName, (Outcome, Option<u64>, bool)>,
+    stopping: Option<Signal>,
+}
+
+impl Owner {
+    fn new(settings: Settings, trigger: Trigger) -> Self {
+        let queue = Queue::new(settings.seed);
+        Self {
+            settings,
+            _trigger: trigger,
+            clock: Instant::now(),
+            queue,
+            force: None,
+            trouble: None,
+            jobs: JoinSet::new(),
+            tasks: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            stopping: None,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    async fn run(mut self, mut events: Receiver<Event>) -> Ended {
+        loop {
+            if let Some(by) = self.stopping {
+                if self.queue.is_idle() {
+                    return Ended { by };
+                }
+            } else {
+                while let Some(next) = self.queue.next(self.now()) {
+                    self.begin(next);
+                }
+            }
+            let due = self.queue.due(self.now()).filter(|_| self.stopping.is_none());
+            let wait = due.map_or(Duration::from_secs(3600), |due| due.saturating_sub(self.now()));
+            let event = tokio::select! {
+                Some(event) = events.recv() => event,
+                Some(ended) = self.jobs.join_next_with_id() => match ended {
+                    Ok((id, event)) => {
+                        self.tasks.remove(&id);
+                        event
+                    }
+                    Err(error) => match self.lost(error.id()) {
+                        Some(event) => event,
+                        None => continue,
+                    },
+                },
+                () = tokio::time::sleep(wait) => continue,
+            };
+            if let Some(ended) = self.happened(event) {
+                return ended;
+            }
+        }
+    }
+
+    /// Begins something, on a thread of its own.
+    fn begin(&mut self, next: Next) {
+        match next {
+            Next::Ask => {
+                let (reader, force) = (self.settings.reader.clone(), self.force.clone());
+                let task =
+                    self.jobs.spawn_blocking(move || Event::Asked(Box::new(reader.look(force.as_ref()))));
+                self.tasks.insert(task.id(), None);
+            }
+            Next::Job(job) => {
+                let Some(force) = &self.force else { return };
+                let (workspace, mut options) = (Arc::clone(&force.workspace), self.settings.options.clone());
+                options.stop = Stop::default();
+                let (kept, stop) = (job.clone(), options.stop.clone());
+                let task =
+                    self.jobs.spawn_blocking(move || Event::Done(job::carry_out(job, workspace, options)));
+                self.tasks.insert(task.id(), Some((kept, stop)));
+            }
+        }
+    }
+
+    /// What becomes of a task that died.
+    fn lost(&mut self, id: Id) -> Option<Event> {
+        match self.tasks.remove(&id)? {
+            None => Some(Event::Asked(Box::new(Looked {
+                at: Timestamp::now(),
+                new: None,
+                trouble: Some(Trouble::Lost),
+                errors: Vec::new(),
+            }))),
+            Some((job, _)) => {
+                let workspace = Arc::clone(&self.force.as_ref()?.workspace);
+                let reports = Err(std::io::Error::other("the pass ended without an answer"));
+                Some(Event::Done(Done {
+                    job,
+                    workspace,
+                    reports,
+                    began: Timestamp::now(),
+                    took: Duration::ZERO,
+                }))
+            }
+        }
+    }
+
+    fn happened(&mut self, event: Event) -> Option<Ended> {
+        let now = self.now();
+        match event {
+            Event::Pushed => self.queue.ask_now(now),
+            Event::LookNow => {
+                self.queue.ask_now(now);
+                self.queue.everything(now);
+            }
+            Event::Touched(name) => self.queue.touched(&name, now),
+            Event::LostTrack(name) => self.queue.pass(&name, now),
+            Event::Asked(looked) => self.asked(*looked),
+            Event::Done(done) => self.done(&done),
+            Event::Stop(by) => {
+                if self.stopping.is_some() {
+                    return Some(Ended { by });
+                }
+                self.stopping = Some(by);
+                for (_, stop) in self.tasks.values().flatten() {
+                    stop.wish();
+                }
+                self.tell(&News::Stopping);
+            }
+        }
+        None
+    }
+
+    fn asked(&mut self, looked: Looked) {
+        self.queue.asked(self.now());
+        self.tell(&News::Asked { at: looked.at, errors: &looked.errors });
+        match looked.trouble {
+            Some(trouble) => {
+                let whole = trouble.whole();
+                if self.trouble.as_ref() != Some(&whole) {
+                    self.trouble = Some(whole);
+                    let in_force = self.force.is_some();
+                    self.tell(&News::Trouble { trouble: &trouble, in_force });
+                }
+            }
+            None if self.trouble.take().is_some() => self.tell(&News::TroubleOver),
+            None => {}
+        }
+        if let Some(force) = looked.new {
+            self.put_in_force(force);
+        }
+    }
+
+    fn put_in_force(&mut self, force: Force) {
+        let fleet = &force.workspace.fleet;
+        // It was asked for before it came here, and means somebody.
+        let selected = select(fleet, &self.settings.reader.select).unwrap_or_default();
+        let groups = groups(fleet);
+        let members = selected.into_iter().map(|name| {
+            let group = groups.get(&name).copied().unwrap_or_default();
+            (name, group)
+        });
+        let room = fleet.pace.jobs.unwrap_or(ROOM);
+        self.queue.fleet(members.collect(), fleet.rhythm, room, self.now());
+        self.seen.retain(|name, _| fleet.deployments.contains_key(name));
+        let old: Vec<u64> = self.queue.superseded().collect();
+        for (job, stop) in self.tasks.values().flatten().filter(|(job, _)| old.contains(&job.id)) {
+            tracing::debug!(job = job.id, "a newer fleet is in force: it begins nothing more");
+            stop.wish();
+        }
+        self.tell(&News::Fleet { workspace: &force.workspace, commit: force.commit.as_ref() });
+        self.force = Some(force);
+    }
+
+    fn done(&mut self, done: &Done) {
+        let mut moved = Moved::No;
+        match &done.reports {
+            Ok(reports) => {
+                for report in reports.iter().filter(|report| report.selected) {
+                    let stands = (report.outcome, report.committed, report.is_settled());
+                    let before = self.seen.insert(report.deployment.clone(), stands);
+                    if report.committed.is_some() || before.is_some_and(|before| before.2 != stands.2) {
+                        moved = Moved::Yes;
+                    }
+                }
+                let pass = Pass { kind: done.job.kind, began: done.began, took: done.took };
+                self.tell(&News::Looked { workspace: &done.workspace, reports, pass: &pass });
+            }
+            Err(error) => tracing::error!(%error, names = ?done.job.names, "no pass"),
+        }
+        self.queue.ended(done.job.id, &job::came(done), moved, self.now());
+    }
+
+    fn tell(&mut self, news: &News<'_>) {
+        for audience in &mut self.settings.audiences {
+            audience.hear(news);
+        }
+    }
+}
+
+/// Deployments that depend on each other, under one number.
+fn groups(fleet: &Fleet) -> BTreeMap<DeploymentName, Group> {
+    let mut group: BTreeMap<DeploymentName, Group> =
+        fleet.deployments.keys().enumerate().map(|(number, name)| (name.clone(), number)).collect();
+    for (name, deployment) in &fleet.deployments {
+        for on in &deployment.depends_on {
+            let (Some(&a), Some(&b)) = (group.get(name), group.get(on)) else { continue };
+            if a != b {
+                group.values_mut().filter(|number| **number == b).for_each(|number| *number = a);
+            }
+        }
+    }
+    group
+}
