@@ -13,14 +13,17 @@
 //! done on a host. A fleet that cannot be read, or does not validate, leaves the last good one in force.
 
 pub mod board;
+pub mod detail;
 pub mod event;
 mod job;
 pub mod news;
 pub mod origin;
 mod owner;
 pub mod queue;
+pub mod secret;
 mod signals;
 pub mod view;
+pub mod web;
 
 pub use event::Signal;
 pub use event::{Event, Trigger};

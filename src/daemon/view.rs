@@ -427,6 +427,12 @@ impl View {
         self.deployments.get(at)
     }
 
+    /// Where the fleet stands, in a line: `1 held, 2 in sync`.
+    pub fn sum(&self) -> String {
+        let counts = self.counts.iter().map(|(standing, number)| format!("{number} {}", standing.word()));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+
     /// Counts anew how they stand.
     pub fn count(&mut self) {
         self.counts.clear();

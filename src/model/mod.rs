@@ -20,6 +20,7 @@ pub mod pack;
 pub mod packed;
 pub mod path;
 pub mod plan;
+pub mod ranges;
 pub mod record;
 pub mod rest;
 pub mod rollout;

@@ -1,10 +1,10 @@
 //! What a plan was compared with, and what is therefore not in it.
 
-use super::ranges::compress;
 use super::words::count;
 use crate::cli::printer::shown;
 use crate::engine::against::Against;
 use crate::model::DeploymentName;
+use crate::model::ranges::compress;
 
 /// A line or two below the sum.
 pub fn text(against: &Against) -> String {

@@ -1,7 +1,6 @@
 //! What an apply came to: one line per deployment, and below it what a person must know.
 
 use super::care;
-use super::ranges::compress;
 use super::words::{self, Tally, count};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
@@ -10,6 +9,7 @@ use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::host::Recovery;
 use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
+use crate::model::ranges::compress;
 use crate::plan::Standing;
 
 /// One line per selected deployment.

@@ -5,7 +5,6 @@
 //! GitHub shows ten of a kind per step: errors come first.
 
 use super::plain;
-use super::ranges::compress;
 use super::words::{self, Tally};
 use crate::cli::hint::Hints;
 use crate::cli::output::Told;
@@ -16,6 +15,7 @@ use crate::desired::problem::Problem;
 use crate::engine::{Outcome, Report, Workspace};
 use crate::model::PackName;
 use crate::model::plan::HoldCause;
+use crate::model::ranges::compress;
 
 /// How loud it is; in the order in which they are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

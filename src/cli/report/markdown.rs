@@ -6,13 +6,13 @@
 
 use super::diffs;
 use super::plan::{Block, Blocks, Diffs, Ids, OfflineHosts, Show, blocks};
-use super::ranges::compress;
 use super::words::{self, Tally, count};
 use super::{bytes, plain};
 use crate::cli::hint::Hints;
 use crate::cli::output::{Kind, Told};
 use crate::cli::report::lines::Length;
 use crate::engine::{Outcome, Report, Workspace};
+use crate::model::ranges::compress;
 
 /// What GitHub, Gitea and GitLab take as a comment, in characters: the least of them.
 pub const COMMENT: usize = 65_536;

@@ -18,7 +18,6 @@ pub mod lines;
 pub mod markdown;
 pub mod orphans;
 pub mod plan;
-pub mod ranges;
 pub mod secrets;
 pub mod status;
 pub mod strict;

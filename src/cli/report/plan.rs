@@ -11,7 +11,6 @@ use super::diffs;
 use super::header::header;
 use super::holds;
 use super::lines::{self, Length};
-use super::ranges::compress;
 use super::words::{self, Tally, count};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
@@ -21,6 +20,7 @@ use crate::engine::mask::Mask;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Conflict, Hold, HoldCause, Purpose};
+use crate::model::ranges::compress;
 use crate::model::{DeploymentName, HostPath, PackName};
 
 /// How a plan is shown.

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::apply::kept;
 use super::care;
 use super::header::header;
-use super::ranges::compress;
 use super::table::table;
 use super::words::{self, count};
 use crate::cli::hint::Hints;
@@ -15,6 +14,7 @@ use crate::host::Health;
 use crate::model::PackName;
 use crate::model::fleet::{Mode, State};
 use crate::model::plan::HoldCause;
+use crate::model::ranges::compress;
 
 /// More deployments than this are drawn together where their rows are equal.
 const FEW: usize = 12;

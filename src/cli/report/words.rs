@@ -3,12 +3,12 @@
 use anstyle::Style;
 use jiff::Timestamp;
 
-use super::ranges::compress;
 use crate::cli::printer::{paint, shown};
 use crate::engine::report::cause_word;
 use crate::engine::{Outcome, Survey, Wait};
 use crate::merge::text::{MAX_BYTES, MAX_LINES};
 use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle, OverlayFault, OverlayStep};
+use crate::model::ranges::compress;
 use crate::model::{DeploymentName, Entry, Kind, PackName, TreePath};
 use crate::plan::Judged;
 

@@ -8,12 +8,12 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::json::FORMAT;
 use crate::cli::printer::{Printer, paint, painted, shown};
-use crate::cli::report::ranges::compress;
 use crate::cli::report::words::count;
 use crate::desired::overlay::Overlay;
 use crate::engine::Workspace;
 use crate::engine::overlay::{all, named, short, used_by};
 use crate::merge::structured::keys_of;
+use crate::model::ranges::compress;
 use crate::model::{DeploymentName, Kind, OverlayName, TreePath};
 
 /// One path of an overlay: how it is changed, and what there is to say about that.
