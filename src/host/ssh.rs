@@ -5,7 +5,8 @@
 //! ```text
 //! ssh … HOST 'sh -c "the agent of this digest is there? exec it : say what machine this is, take one, exec it"'
 //! ```
-//! An agent that is there and ends before it greets is taken for a broken one: it is sent anew, once.
+//! An agent that is there and ends before it greets is taken for a broken one: it is sent anew, once. The host's shell
+//! stays and passes its status on, so that 255 is always ssh's own: then it was the way there that ended.
 //! So a host costs one connection and one command, with the agent there or without. Connections are shared and
 //! outlive the run for a minute (ControlMaster), which OpenSSH does by itself: a process per channel is all that
 //! is needed here, and the port stays synchronous. Nothing listens on the host, and no password is ever asked for.
@@ -15,7 +16,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -162,7 +163,7 @@ impl Ssh {
         match frames.skip_to(&[FOUND, MISSING], &mut pipe) {
             Ok(0) => match frames.skip_to(&[GREETING], &mut pipe) {
                 Ok(_) => {}
-                Err(WireError::Closed(_)) => return Err(Failure::Broken),
+                Err(WireError::Closed(_)) => return Err(self.ended_early(&mut pipe)),
                 Err(error) => return Err(self.silent(&mut pipe, &error).into()),
             },
             Ok(_) => {
@@ -224,9 +225,31 @@ impl Ssh {
         }
     }
 
+    /// It is there, and did not greet.
+    fn ended_early(&self, pipe: &mut Pipe) -> Failure {
+        let (status, said) = pipe.end();
+        self.lost(status, &said).map_or(Failure::Broken, Failure::Other)
+    }
+
+    /// The error of a way that ended before anything was asked; `None` if it did not.
+    fn lost(&self, status: Option<ExitStatus>, said: &str) -> Option<HostError> {
+        let is_lost = status.and_then(|status| status.code()) == Some(SSH_FAILED);
+        let last =
+            || last_line(said).unwrap_or_else(|| "the connection ended while the agent started".into());
+        is_lost.then(|| self.unreachable(vec![last()]))
+    }
+
     /// It was sent, and did not greet.
     fn did_not_start(&self, pipe: &mut Pipe, error: &WireError) -> HostError {
-        let (_, said) = pipe.end();
+        if let WireError::Io(error) = error
+            && error.kind() == std::io::ErrorKind::TimedOut
+        {
+            return self.unreachable(vec![error.to_string()]);
+        }
+        let (status, said) = pipe.end();
+        if let Some(lost) = self.lost(status, &said) {
+            return lost;
+        }
         let why = last_line(&said).unwrap_or_else(|| match error {
             WireError::Io(error) => error.to_string(),
             error => error.to_string(),
@@ -304,14 +327,14 @@ fn script(digests: &[&str]) -> String {
          v=\"/var/tmp/packfleet-agents-$(id -u)\"; \
          for d in \"$c\" \"$v\"; do for b in {digests}; do \
          if [ ! -L \"$d\" ] && [ -O \"$d\" ] && [ ! -L \"$d/$b\" ] && [ -f \"$d/$b\" ] && [ -O \"$d/$b\" ] \
-         && [ -x \"$d/$b\" ]; then printf \"\\000packfleet-found\\n\"; exec \"$d/$b\" agent; fi; done; done; \
+         && [ -x \"$d/$b\" ]; then printf \"\\000packfleet-found\\n\"; \"$d/$b\" agent; exit $?; fi; done; done; \
          printf \"\\000packfleet-none %s %s\\n\" \"$(uname -s)\" \"$(uname -m)\"; \
          read -r b n || exit 3; \
          for d in \"$c\" \"$v\"; do \
          if mkdir -p \"$d\" 2>/dev/null && [ -O \"$d\" ] && [ ! -L \"$d\" ] && chmod 700 \"$d\" 2>/dev/null; then \
          t=\"$d/new.$$\"; \
          if head -c \"$n\" >\"$t\" && [ \"$(wc -c <\"$t\")\" -eq \"$n\" ] && chmod 700 \"$t\"; \
-         then exec \"$t\" agent --install \"$b\"; fi; rm -f \"$t\"; echo \"$d cannot hold an agent\" >&2; exit 4; fi; done; \
+         then \"$t\" agent --install \"$b\"; exit $?; fi; rm -f \"$t\"; echo \"$d cannot hold an agent\" >&2; exit 4; fi; done; \
          echo \"neither $c nor $v can hold an agent\" >&2; exit 4"
     )
 }

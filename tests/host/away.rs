@@ -217,3 +217,41 @@ fn an_agent_is_installed_where_old_ones_cannot_be_removed() {
         assert_eq!(said.contains("old agents cannot be removed"), fault.is_some(), "{fault:?}: {said}");
     }
 }
+
+/// The way to a host may end at any moment: that is no fault of the agent's, and nothing to be sent again.
+#[test]
+fn a_link_that_is_lost_while_the_agent_starts_is_told_as_that() {
+    let sshd = match Sshd::new("") {
+        Ok(sshd) => sshd,
+        Err(why) => return eprintln!("SKIPPED: {why}"),
+    };
+    let root = HostPath::new(sshd.at("root").to_str().expect("UTF-8")).expect("a root");
+    let agent = sshd.at("cache/packfleet/agents").join(&program().digest);
+    let asked = |shared: bool| {
+        let mut settings = settings(&sshd);
+        settings.shared = settings.shared.filter(|_| shared);
+        let to = Destination::parse("place").expect("a destination");
+        let dial = Ssh::new(to, Privilege::Login, Arc::new(settings), Duration::from_secs(60));
+        RemoteHost::over(Arc::new(Session::new(Arc::new(dial), bound(root.clone())))).history()
+    };
+    // What is there takes its sshd along: the parent of the shell that started it.
+    let ends = "#!/bin/sh\nkill -9 $(ps -o ppid= $PPID)\nsleep 60\n";
+    fs::create_dir_all(agent.parent().expect("a parent")).expect("a directory");
+    fs::write(&agent, ends).expect("an agent");
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o700)).expect("a mode");
+    for shared in [false, true] {
+        let error = asked(shared).expect_err("lost");
+        assert!(matches!(error, HostError::Unreachable { .. }), "{shared}: {error:?}");
+        assert_eq!(fs::read_to_string(&agent).expect("it is there"), ends, "{shared}");
+    }
+    // None is there, and the link ends while one is sent.
+    fs::remove_file(&agent).expect("removed");
+    let config = fs::read_to_string(sshd.at("ssh_config")).expect("a configuration");
+    let cut = config.replace("ProxyCommand ", "ProxyCommand head -c 3000000 | ");
+    fs::write(sshd.at("ssh_config"), cut).expect("a configuration");
+    for shared in [false, true] {
+        let error = asked(shared).expect_err("lost");
+        assert!(matches!(error, HostError::Unreachable { .. }), "{shared}: {error:?}");
+        assert!(!agent.exists(), "{shared}");
+    }
+}
