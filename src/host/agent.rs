@@ -6,21 +6,21 @@
 //! It is a [`LocalHost`] behind the wire and decides nothing. It believes only its own session: a request that
 //! writes must repeat the token of this hello, so what was recorded elsewhere does nothing here. Once a switch
 //! has begun nothing of it needs the wire: if that breaks, the switch ends as it would have, and only the
-//! answer is lost. While it works for long, it says so every few seconds.
+//! answer is lost. While it works for long, it says so every few seconds, and hears whether anybody is there.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::presence::{ANSWER, Ears, Presence};
 use super::wire::blobs::{self, Arriving};
 use super::wire::fault::Fault;
-use super::wire::frame::{self, Body, Frames, Kind, Working};
+use super::wire::frame::{Body, Frames, Working};
 use super::wire::hello::{GREETING, Hello};
 use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
 use super::wire::{MOST_BLOBS, WireError};
@@ -30,8 +30,6 @@ use crate::model::plan::Plan;
 use crate::model::record::RecordError;
 use crate::model::{Content, DeploymentName, FleetName};
 
-/// How often an agent that works says so.
-const SIGN_OF_WORK: Duration = Duration::from_secs(5);
 /// Bytes of a session's token.
 const TOKEN: usize = 16;
 
@@ -73,12 +71,9 @@ impl Read for Awaited {
 }
 
 /// Serves one session. `build` is the digest of this program's file.
-pub fn serve(
-    input: &mut (dyn Read + Send),
-    output: &mut (dyn Write + Send),
-    build: &str,
-) -> Result<(), WireError> {
+pub fn serve(input: &mut Awaited, output: &mut (dyn Write + Send), build: &str) -> Result<(), WireError> {
     let token = token()?;
+    let ready = input.input.as_fd().try_clone_to_owned()?;
     let mut hello = Hello::new(build);
     hello.session = Some(token.clone());
     output.write_all(GREETING)?;
@@ -91,10 +86,12 @@ pub fn serve(
         Ok(None) => return refuse(output, WireError::Order("a hello that names no deployment")),
         Err(error) => return refuse(output, error),
     };
-    let left_alone = Arc::new(AtomicBool::new(false));
-    let host = LocalHost::open(bound.root.clone()).left_alone_when(Arc::clone(&left_alone));
-    let session = Session { host, token, fleet: bound.fleet, deployment: bound.deployment, left_alone };
+    let presence = Arc::new(Presence::new(ANSWER)?);
+    let host = LocalHost::open(bound.root.clone()).attended_by(Arc::clone(&presence));
+    let session = Session { host, token, fleet: bound.fleet, deployment: bound.deployment, presence, ready };
     loop {
+        // That the last signs of work were heard.
+        while frames.pass_sign(input)? {}
         let asked = match message::receive::<Asked>(&mut frames, input, Working::Refused) {
             Ok(Some(asked)) => asked,
             Ok(None) => return Ok(()),
@@ -130,8 +127,10 @@ struct Session {
     token: String,
     fleet: FleetName,
     deployment: DeploymentName,
-    /// Set once the other side was found gone while this one worked.
-    left_alone: Arc<AtomicBool>,
+    /// Whether the other side is there while this one works.
+    presence: Arc<Presence>,
+    /// The input, to be waited for.
+    ready: OwnedFd,
 }
 
 impl Session {
@@ -168,12 +167,14 @@ impl Session {
                 let told = serde_json::to_string(&features);
                 told.map(Answer::Features).map_err(|error| HostError::Told(Told::of(&error)))
             }),
-            Request::Examine(exam) => self.at_work(output, || host.examine(&exam)).map(Answer::Examined),
+            Request::Examine(exam) => {
+                self.at_work(frames, input, output, || host.examine(&exam)).map(Answer::Examined)
+            }
             Request::Prepare(preparation) => {
-                self.at_work(output, || host.prepare(&preparation)).map(Answer::Prepared)
+                self.at_work(frames, input, output, || host.prepare(&preparation)).map(Answer::Prepared)
             }
             Request::Recover(look, resume) => {
-                self.at_work(output, || host.recover(&look, &resume)).map(Answer::Recovered)
+                self.at_work(frames, input, output, || host.recover(&look, &resume)).map(Answer::Recovered)
             }
             Request::Check(sent) => return self.check(sent, frames, input, output),
             Request::Apply(sent) => return self.apply(*sent, frames, input, output),
@@ -233,8 +234,10 @@ impl Session {
             reread,
             aftercare,
         };
-        let mut arriving = Arriving::of(&self.host, &plan, &blobs::needs(&plan));
-        arrive(&mut arriving, &blobs::needs(&plan), frames, input, output)?;
+        let needs = blobs::needs(&plan);
+        let mut arriving = Arriving::of(&self.host, &plan, &needs);
+        let lacking = self.at_work(frames, input, output, || arriving.lacking(&needs));
+        arrive(&mut arriving, lacking, frames, input, output)?;
         let ended = self.at_work_on(&arriving, output, || self.host.apply(&commit, &arriving));
         arriving.finish()?;
         Ok(ended.map_or_else(|error| Answer::Failed(error.into()), Answer::Applied))
@@ -255,24 +258,34 @@ impl Session {
         let check = Check { plan: &plan, targets, at, commands };
         let needs = check::needs(&check);
         let mut arriving = Arriving::of(&self.host, &plan, &needs);
-        arrive(&mut arriving, &needs, frames, input, output)?;
+        let lacking = self.at_work(frames, input, output, || arriving.lacking(&needs));
+        arrive(&mut arriving, lacking, frames, input, output)?;
         let ended = self.at_work_on(&arriving, output, || self.host.check(&check, &arriving));
         arriving.finish()?;
         Ok(ended.map_or_else(|error| Answer::Failed(error.into()), Answer::Checked))
     }
 
-    /// Signs of work while blobs do not come any more.
+    /// Signs of work as soon as all blobs have come.
     fn at_work_on<T>(
         &self,
         arriving: &Arriving<'_>,
         output: &mut (dyn Write + Send),
         work: impl FnOnce() -> T,
     ) -> T {
-        with_signs(output, &self.left_alone, || arriving.is_complete(), work)
+        let ready = self.ready.as_fd();
+        let ears = || arriving.rest().map(|(frames, input)| Ears { frames, input, ready });
+        self.presence.during(output, ears, work)
     }
 
-    fn at_work<T>(&self, output: &mut (dyn Write + Send), work: impl FnOnce() -> T) -> T {
-        with_signs(output, &self.left_alone, || true, work)
+    fn at_work<T>(
+        &self,
+        frames: &mut Frames,
+        input: &mut (dyn Read + Send),
+        output: &mut (dyn Write + Send),
+        work: impl FnOnce() -> T,
+    ) -> T {
+        let mut ears = Some(Ears { frames, input, ready: self.ready.as_fd() });
+        self.presence.during(output, move || ears.take(), work)
     }
 
     /// A plan for this session's deployment.
@@ -291,49 +304,25 @@ impl Session {
 /// Says what the host lacks, and lets it come.
 fn arrive<'a>(
     arriving: &mut Arriving<'a>,
-    needs: &[Content],
+    lacking: Vec<Content>,
     frames: &'a mut Frames,
     input: &'a mut (dyn Read + Send),
     output: &mut dyn Write,
 ) -> Result<(), WireError> {
-    let lacking = arriving.lacking(needs);
     if lacking.is_empty() {
+        arriving.await_nothing(frames, input);
         return Ok(());
     }
     if lacking.len() > MOST_BLOBS {
         return Err(WireError::TooMuch("the number of blobs"));
     }
     message::send(&Answer::Lacks(lacking.clone()), output)?;
+    // That the signs of looking for them were heard.
+    while frames.pass_sign(input)? {}
     let body = Body::begin(frames, input, Working::Refused, u64::MAX)?;
     let body = body.ok_or(WireError::Closed("instead of blobs"))?;
     arriving.await_them(lacking, body);
     Ok(())
-}
-
-/// Does the work on this thread; another one says from time to time that it goes on.
-fn with_signs<T>(
-    output: &mut (dyn Write + Send),
-    left_alone: &AtomicBool,
-    may_speak: impl Fn() -> bool + Send,
-    work: impl FnOnce() -> T,
-) -> T {
-    let (done, waits) = mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = waits.recv_timeout(SIGN_OF_WORK) {
-                if may_speak() {
-                    // Whoever does not hear it is told by the end of the pipe.
-                    let sign = frame::write(output, Kind::Working, &[]);
-                    if sign.is_err() || output.flush().is_err() {
-                        left_alone.store(true, Ordering::Release);
-                    }
-                }
-            }
-        });
-        let result = work();
-        drop(done);
-        result
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! finds there. What it remembers is where the bytes of backups lie, which never changes.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
@@ -16,6 +15,7 @@ use super::examine::{self, Exam, Examined};
 use super::generations::{Generations, Index};
 use super::journal::{Journal, is_staged};
 use super::prepare::{self, Preparation, Step};
+use super::presence::Presence;
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
 use super::{
@@ -35,25 +35,25 @@ pub struct LocalHost {
     root: HostPath,
     /// Where the backups' bytes lie, for the generations that it was made from.
     index: Mutex<Option<(Vec<u64>, Index)>>,
-    /// Set by whoever stands between this and a controller, once that is gone.
-    left_alone: Arc<AtomicBool>,
+    /// Where somebody stands between this and a controller: whether that is there.
+    presence: Option<Arc<Presence>>,
 }
 
 impl LocalHost {
     /// Names a root; nothing is touched before it is used.
     pub fn open(root: HostPath) -> Self {
-        Self { root, index: Mutex::new(None), left_alone: Arc::default() }
+        Self { root, index: Mutex::new(None), presence: None }
     }
 
-    /// Watches end with a look at this: once it says so, nobody is there any more who could be told how a
-    /// change fares, and one that is still watched when its time is over goes back.
+    /// Watches end with a look at this: where nobody is there any more who could be told how a change fares, one that
+    /// is still watched when its time is over goes back.
     #[must_use]
-    pub fn left_alone_when(self, left_alone: Arc<AtomicBool>) -> Self {
-        Self { left_alone, ..self }
+    pub(super) fn attended_by(self, presence: Arc<Presence>) -> Self {
+        Self { presence: Some(presence), ..self }
     }
 
     fn attended(&self) -> bool {
-        !self.left_alone.load(Ordering::Acquire)
+        self.presence.as_ref().is_none_or(|presence| presence.is_attended())
     }
 
     /// The state directory, where there is one.

@@ -48,6 +48,7 @@ mod mounts;
 mod narrow;
 pub mod pipe;
 pub mod prepare;
+mod presence;
 mod probe;
 pub mod reach;
 mod recover;

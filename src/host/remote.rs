@@ -243,7 +243,7 @@ impl Channel {
         self.hear_hello()?;
         let mut wish = Wish::of(goods);
         loop {
-            let answer = message::receive(&mut self.frames, &mut self.pipe, Working::Skipped)?;
+            let answer = message::receive_from_agent(&mut self.frames, &mut self.pipe)?;
             match answer.ok_or(WireError::Closed("instead of an answer"))? {
                 Answer::Refused(why) => return Err(WireError::Refused(why)),
                 Answer::Lacks(lacking) => {

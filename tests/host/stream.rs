@@ -2,6 +2,7 @@
 //! it has.
 
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crate::away::{bound, program};
 use crate::world::*;
+use packfleet::host::agent::{self, Awaited};
 use packfleet::host::pipe::Pipe;
 use packfleet::host::remote::{Dial, Dialled, RemoteHost, Session};
 use packfleet::host::wire::WireError;
@@ -16,7 +18,7 @@ use packfleet::host::wire::blobs;
 use packfleet::host::wire::frame::{self, BodyWriter, Frames, Kind, Working};
 use packfleet::host::wire::hello::{GREETING, Hello};
 use packfleet::host::wire::message::{self, Answer, Asked, Request, SentCommit};
-use packfleet::host::{Applied, Host, HostError, agent};
+use packfleet::host::{Applied, Host, HostError};
 use packfleet::model::{Content, HostPath};
 
 /// What a test's controller does with the token of a session.
@@ -31,7 +33,8 @@ fn session(say: &Say<'_>) -> (Result<(), WireError>, Vec<Answer>) {
 fn spoken(say: &Say<'_>, most: usize) -> (Result<(), WireError>, Vec<Answer>) {
     let (mut ours, theirs) = UnixStream::pair().expect("a pair");
     let agent = std::thread::spawn(move || {
-        let (mut input, mut output) = (theirs.try_clone().expect("a clone"), theirs);
+        let mut output = theirs.try_clone().expect("a clone");
+        let mut input = Awaited::new(OwnedFd::from(theirs).into(), agent::SILENCE);
         agent::serve(&mut input, &mut output, "build")
     });
     let mut frames = Frames::default();
@@ -146,9 +149,9 @@ fn nonsense_is_refused_with_its_reason() {
         Box::new(move |_: &str| [hello.clone(), bytes.clone()].concat()) as Box<Say<'_>>
     };
     let mut newer = Hello::new("build");
-    newer.protocol = 2;
-    let mut hello_of_two = Vec::new();
-    newer.send(&mut hello_of_two).expect("a hello");
+    newer.protocol = 3;
+    let mut hello_of_three = Vec::new();
+    newer.send(&mut hello_of_three).expect("a hello");
     let mut nobody = Vec::new();
     Hello::new("build").send(&mut nobody).expect("a hello");
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).expect("compressed");
@@ -163,13 +166,17 @@ fn nonsense_is_refused_with_its_reason() {
         ("an unknown kind", greeted(raw(3, b"\x09xx")), "the unknown kind 9"),
         ("a request first", first(asked("", Request::History)), "something else than a hello first"),
         ("a hello twice", greeted(hello(&upgrade.root)), "a second hello"),
-        ("another protocol", first(hello_of_two), "protocol 2, and this packfleet speaks 1"),
+        ("another protocol", first(hello_of_three), "protocol 3, and this packfleet speaks 2"),
         ("for nobody", first(nobody), "names no deployment"),
         ("no JSON", first(framed(Kind::Hello, b"{")), "a hello that is none"),
         ("a long hello", first(framed(Kind::Hello, &[b' '; 20_000])), "a hello beyond the limit"),
         ("an unknown request", greeted(framed(Kind::Last, &[0, 99])), "does not decode"),
         ("a request and more", greeted(framed(Kind::Last, &longer)), "1 bytes behind its end"),
-        ("a sign of work", greeted(framed(Kind::Working, &[])), "a sign of work from somebody who has none"),
+        (
+            "a sign of work in the middle",
+            greeted([framed(Kind::More, b"x"), framed(Kind::Working, &[])].concat()),
+            "a sign of work in the middle of something",
+        ),
         ("an empty chunk", greeted(framed(Kind::More, &[])), "an empty chunk"),
         ("a bomb", greeted(bomb), "does not decompress to at most"),
         ("no zstd", greeted(raw(5, b"\x83xxxx")), "does not decompress"),
@@ -442,7 +449,8 @@ fn an_agent_outlives_its_connection_in_the_switch() {
     let upgrade = Upgrade::new();
     let (mut ours, theirs) = UnixStream::pair().expect("a pair");
     let agent = std::thread::spawn(move || {
-        let (mut input, mut output) = (theirs.try_clone().expect("a clone"), theirs);
+        let mut output = theirs.try_clone().expect("a clone");
+        let mut input = Awaited::new(OwnedFd::from(theirs).into(), agent::SILENCE);
         agent::serve(&mut input, &mut output, "build")
     });
     let mut frames = Frames::default();

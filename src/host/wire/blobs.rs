@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
-use super::frame::{Body, BodyWriter};
+use super::frame::{Body, BodyWriter, Frames};
 use super::{MOST_BLOB, WireError};
 use crate::host::{BlobError, Blobs, Host};
 use crate::model::plan::Plan;
@@ -68,8 +68,12 @@ pub struct Arriving<'a> {
     inside: Mutex<Inside<'a>>,
 }
 
+type Rest<'a> = (&'a mut Frames, &'a mut (dyn Read + Send));
+
 struct Inside<'a> {
     body: Option<Body<'a>>,
+    /// What stands behind all blobs, once they have come.
+    rest: Option<Rest<'a>>,
     awaited: VecDeque<Content>,
     /// The same, to be found.
     coming: BTreeSet<Content>,
@@ -104,6 +108,7 @@ impl<'a> Arriving<'a> {
         }
         let inside = Inside {
             body: None,
+            rest: None,
             awaited: VecDeque::new(),
             coming: BTreeSet::new(),
             uses,
@@ -130,9 +135,14 @@ impl<'a> Arriving<'a> {
         inside.body = Some(body);
     }
 
-    /// Whether nothing is to come any more.
-    pub fn is_complete(&self) -> bool {
-        self.inside.try_lock().is_ok_and(|inside| inside.body.is_none())
+    /// Nothing arrives; this is what stands behind it.
+    pub fn await_nothing(&mut self, frames: &'a mut Frames, input: &'a mut (dyn Read + Send)) {
+        self.inside.get_mut().unwrap_or_else(PoisonError::into_inner).rest = Some((frames, input));
+    }
+
+    /// What stands behind all blobs, as soon as nothing is to come any more; once.
+    pub fn rest(&self) -> Option<Rest<'a>> {
+        self.inside.try_lock().ok()?.rest.take()
     }
 
     /// Reads what was not asked for, so that the stream stands behind the body.
@@ -169,7 +179,7 @@ impl Inside<'_> {
             body.read_exact(&mut tag).map_err(WireError::of_body)?;
             if tag[0] == END {
                 body.drain()?;
-                self.body = None;
+                self.rest = self.body.take().map(Body::into_rest);
                 break;
             }
             let mut head = [0; 40];

@@ -20,6 +20,8 @@ const MORE: u8 = 2;
 const LAST: u8 = 3;
 const WORKING: u8 = 4;
 const COMPRESSED: u8 = 0x80;
+/// A whole frame that is a sign of work.
+const SIGN: [u8; 5] = [1, 0, 0, 0, WORKING];
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub enum Kind {
     More,
     /// The last chunk of a body.
     Last,
-    /// An agent is still at work on what it was asked. Says nothing else.
+    /// An agent is still at work on what it was asked; and the answer to that, that it was heard. Says nothing else.
     Working,
 }
 
@@ -139,9 +141,36 @@ impl Frames {
         Ok(Some(Frame { kind, payload }))
     }
 
-    /// Whether bytes were read that no frame has been made of.
-    pub fn holds_some(&self) -> bool {
-        self.from < self.buffer.len()
+    /// Passes over one sign of work if that comes next; waits until it is known.
+    pub fn pass_sign(&mut self, input: &mut dyn Read) -> Result<bool, WireError> {
+        Ok(self.have(SIGN.len(), input)? && self.take_sign())
+    }
+
+    /// Reads what is there, once; `false` at its end.
+    pub fn listen(&mut self, input: &mut dyn Read) -> Result<bool, WireError> {
+        self.fill(input)
+    }
+
+    /// Takes the signs of work that come next in what was read; tells how many there were.
+    pub fn take_signs(&mut self) -> u64 {
+        let mut count = 0;
+        while self.take_sign() {
+            count += 1;
+        }
+        count
+    }
+
+    fn take_sign(&mut self) -> bool {
+        let is_sign = self.buffer[self.from..].starts_with(&SIGN);
+        if is_sign {
+            self.from += SIGN.len();
+        }
+        is_sign
+    }
+
+    /// Whether something else than a sign of work comes next in what was read.
+    pub fn holds_another(&self) -> bool {
+        !SIGN.starts_with(&self.buffer[self.from..])
     }
 
     /// Reads until so many bytes are there; `false` if the stream ends first.
@@ -237,7 +266,7 @@ impl<'a> BodyWriter<'a> {
 pub enum Working {
     /// Passes over them.
     Skipped,
-    /// The other side has no reason to send them.
+    /// None has a place here.
     Refused,
 }
 
@@ -287,6 +316,11 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
+    /// What stands behind it, once it is over.
+    pub fn into_rest(self) -> (&'a mut Frames, &'a mut (dyn Read + Send)) {
+        (self.frames, self.input)
+    }
+
     /// Whether all of its bytes were read.
     pub fn is_over(&self) -> bool {
         self.last && self.at == self.chunk.len()
@@ -298,7 +332,7 @@ impl<'a> Body<'a> {
             let Some(frame) = self.frames.next(self.input)? else { return Ok(false) };
             match frame.kind {
                 Kind::Working if self.working == Working::Skipped => continue,
-                Kind::Working => return Err(WireError::Order("a sign of work from somebody who has none")),
+                Kind::Working => return Err(WireError::Order("a sign of work in the middle of something")),
                 Kind::Hello => return Err(WireError::Order("a second hello")),
                 Kind::More | Kind::Last => {}
             }

@@ -4,13 +4,13 @@
 //! little changed, little is said. `Commit` is taken apart field by field, so that a new field cannot be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::frame::{Body, BodyWriter, Frames, Working};
+use super::frame::{self, Body, BodyWriter, Frames, Kind, Working};
 use super::{MOST_MESSAGE, WireError};
 use crate::host::{
     Actual, Applied, Check, Checked, Commit, EditId, Exam, Examined, Generation, Glance, Health, HistoryLine,
@@ -132,6 +132,21 @@ pub fn receive<T: serde::de::DeserializeOwned>(
     let bytes = body.whole()?;
     let (message, rest) = postcard::take_from_bytes(&bytes).map_err(WireError::Decode)?;
     if rest.is_empty() { Ok(Some(message)) } else { Err(WireError::Trailing(rest.len())) }
+}
+
+/// Receives an agent's answer, and until then tells it of each sign of work that it was heard.
+pub fn receive_from_agent<T: serde::de::DeserializeOwned>(
+    frames: &mut Frames,
+    pipe: &mut (impl Read + Write + Send),
+) -> Result<Option<T>, WireError> {
+    while frames.pass_sign(pipe)? {
+        match frame::write(pipe, Kind::Working, &[]) {
+            // Its answer, or its end, is still to be read.
+            Err(WireError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            told => told?,
+        }
+    }
+    receive(frames, pipe, Working::Refused)
 }
 
 /// An [`Observation`].

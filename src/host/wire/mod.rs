@@ -8,6 +8,8 @@
 //! request: apply ──────────────────────►
 //!                                        ◄────────────── which blobs it lacks
 //! those blobs ─────────────────────────►
+//!                                        ◄────────────── a sign of work, from time to time
+//! that it was heard ───────────────────►
 //!                                        ◄────────────── answer
 //! ```
 //! `frame` cuts the stream into frames and bodies, `hello` opens it, `message` is what is asked and answered,
@@ -26,7 +28,7 @@ pub mod message;
 use std::io;
 
 /// The version of frames and messages. Hello itself never changes its form.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Bytes of one frame on the wire, its length field not counted.
 pub const MOST_FRAME: usize = 1 << 20;
