@@ -30,6 +30,22 @@ pub struct Evidence {
     pub lines: Vec<String>,
 }
 
+/// What is said to have been looked at where nobody stayed to hear of it.
+const WATCH: &str = "watch";
+
+impl Evidence {
+    /// A change that nobody stayed for may be what cut them off.
+    pub(super) fn alone() -> Self {
+        let why = "the controller was gone when its time was over: it may be what this change cut off".into();
+        Self { pack: None, what: WATCH.into(), why, lines: Vec::new() }
+    }
+
+    /// Whether it speaks against the change: such a one may not come back by itself.
+    pub fn condemns(&self) -> bool {
+        self.what != WATCH
+    }
+}
+
 /// How a deployment fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +75,9 @@ pub struct Health {
     pub evidence: Vec<Evidence>,
     /// Where logs ended before the change: from there on they are of it.
     pub marks: BTreeMap<TreePath, u64>,
+    /// Which start of the machine it was noted in, where the machine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
 }
 
 /// A change that was found ill.
@@ -146,10 +165,21 @@ impl Health {
         state.sync()
     }
 
+    /// Whether the machine was started since, for all that is known: what ran then may not run now.
+    pub(super) fn is_of_an_earlier_start(&self) -> bool {
+        self.boot.is_none() || self.boot != this_start()
+    }
+
     /// Whether the next run has something to do about it, at this generation.
     pub fn is_open(&self) -> bool {
         matches!(self.verdict, Verdict::Watching | Verdict::GoingBack | Verdict::Ill)
     }
+}
+
+/// What the kernel calls this start of the machine.
+pub(super) fn this_start() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 impl TakenBack {
@@ -197,6 +227,7 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             evidence: Vec::new(),
             marks: BTreeMap::new(),
+            boot: None,
         };
         note.store(&state).unwrap();
         assert_eq!(Health::load(&state).unwrap(), Some(note));

@@ -54,7 +54,7 @@ pub(super) fn watch(
             round.note(generation, Verdict::Healthy, &[], &tend);
             return Ok(Applied::Done { generation, saved, said: tend.said });
         }
-        Ok(()) => (alone(), Reject::Nothing),
+        Ok(()) => (Evidence::alone(), Reject::Nothing),
         Err(evidence) if !undoable => {
             round.note(generation, Verdict::Ill, std::slice::from_ref(&evidence), &tend);
             let why = "what a person went back to is not taken back by itself".to_owned();
@@ -66,12 +66,6 @@ pub(super) fn watch(
     let mut taken = retreat(round, tend, vec![evidence], reject, blobs)?;
     taken.saved.splice(0..0, saved);
     Ok(Applied::Ill(Box::new(taken)))
-}
-
-/// A change that nobody stayed for may be what cut them off.
-fn alone() -> Evidence {
-    let why = "the controller was gone when its time was over: it may be what this change cut off".to_owned();
-    Evidence { pack: None, what: "watch".to_owned(), why, lines: Vec::new() }
 }
 
 /// Whether the change may come back by itself.
@@ -92,9 +86,15 @@ pub(super) fn resumed(round: &Round<'_>) -> Result<Option<Recovery>, HostError> 
     match note.verdict {
         Verdict::Watching if stands => {
             let tasks = round.care.tasks(&actions_of(round, note.generation));
+            let stopped = note.is_of_an_earlier_start();
             let mut tend = Tend::new(ground, tasks, Timestamp::now(), Some(note.marks));
-            let applied = match tend.quick() {
-                Ok(()) => watch(round, note.generation, tend, Vec::new(), None)?,
+            // What the machine did not start by itself is no fault of the change.
+            let looked = if stopped { tend.again() } else { tend.quick() };
+            let applied = match looked {
+                Ok(()) => {
+                    round.note(note.generation, Verdict::Watching, &[], &tend);
+                    watch(round, note.generation, tend, Vec::new(), None)?
+                }
                 Err(evidence) => {
                     let taken = retreat(round, tend, vec![evidence], Reject::Change, None)?;
                     Applied::Ill(Box::new(taken))

@@ -38,6 +38,8 @@ const LEAST: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two counts of errors.
 const COUNT: Duration = Duration::from_secs(5);
+/// So long may what is looked at be silent about itself.
+const SILENCE: Duration = Duration::from_secs(20);
 /// So many lines of evidence, each no longer than that.
 const LINES: (usize, usize) = (5, 400);
 
@@ -127,6 +129,14 @@ impl<'a> Tend<'a> {
         done.and_then(|()| self.quick())
     }
 
+    /// Restarts once more, and looks: what was run for the change was run then, but what it started is gone.
+    pub fn again(&mut self) -> Result<(), Evidence> {
+        let restarts = std::mem::take(&mut self.tasks.restarts);
+        let done = restarts.iter().try_for_each(|restart| self.restart(restart));
+        self.tasks.restarts = restarts;
+        done.and_then(|()| self.quick())
+    }
+
     fn run(&mut self, what: &str, task: &Task, offspring: Offspring) -> Result<(), Evidence> {
         let shown = task.run.join(" ");
         let complain = |complaint| evidence(None, format!("{what} {shown}"), complaint);
@@ -188,10 +198,10 @@ impl<'a> Tend<'a> {
         let mut watchers = Vec::new();
         for (pack, _, check) in &self.tasks.checks {
             let complain = |why| evidence(Some(pack), check.to_string(), (why, Vec::new()));
+            let watcher =
+                |kind, until, every| Watcher { pack, check, kind, until, every, last: None, silent: None };
             if let Check::ActiveFor { unit, period } = check {
-                let restarts = units::look(&self.ground.root, unit).map_err(complain)?.restarts;
-                let kind = Kind::Unit { unit, restarts };
-                watchers.push(Watcher { pack, check, kind, until: *period, every: LOOK, last: None });
+                watchers.push(watcher(Kind::Unit { unit, restarts: None }, *period, LOOK));
             }
             let mark = match check {
                 Check::Errors { watched: Watched::Log(path), .. } => match self.unmarked.get(path) {
@@ -204,8 +214,8 @@ impl<'a> Tend<'a> {
             };
             if let Some(rate) = Rate::of(check, self.moment, mark.unwrap_or(0)) {
                 let rate = rate.map_err(complain)?;
-                let (until, kind) = (rate.over, Kind::Errors(rate));
-                watchers.push(Watcher { pack, check, kind, until, every: COUNT, last: None });
+                let over = rate.over;
+                watchers.push(watcher(Kind::Errors(rate), over, COUNT));
             }
         }
         let mut said = Vec::new();
@@ -239,10 +249,16 @@ struct Watcher<'a> {
     until: Duration,
     every: Duration,
     last: Option<Duration>,
+    /// Since when it cannot be told how it is.
+    silent: Option<Duration>,
 }
 
 enum Kind<'a> {
-    Unit { unit: &'a Unit, restarts: u64 },
+    /// `restarts` is what the first look found.
+    Unit {
+        unit: &'a Unit,
+        restarts: Option<u64>,
+    },
     Errors(Rate<'a>),
 }
 
@@ -255,30 +271,46 @@ impl Watcher<'_> {
         elapsed: Duration,
     ) -> Result<Option<String>, Evidence> {
         let over = elapsed >= self.until;
-        if !over && self.last.is_some_and(|last| elapsed < last + self.every) {
+        let waits = !over || self.silent.is_some();
+        if waits && self.last.is_some_and(|last| elapsed < last + self.every) {
             return Ok(None);
         }
         self.last = Some(elapsed);
         let complain = |complaint| evidence(Some(self.pack), self.check.to_string(), complaint);
-        match &mut self.kind {
-            Kind::Unit { unit, restarts } => {
-                let state = units::look(&ground.root, unit).map_err(|why| complain((why, Vec::new())))?;
-                let again = state.restarts.saturating_sub(*restarts);
-                if !state.is_up() || again > 0 {
-                    let state = format!("{} ({})", state.active, state.sub);
-                    let why = match again {
-                        0 => format!("{} is {state} after {}", unit.name, seconds(elapsed)),
-                        _ => format!("{} is {state}, {again} restarts in {}", unit.name, seconds(elapsed)),
-                    };
-                    let lines = units::last_lines(&ground.root, unit, moment, LINES.0);
-                    return Err(complain((why, lines)));
+        let found = match &mut self.kind {
+            Kind::Unit { unit, restarts } => match units::look(&ground.root, unit) {
+                Ok(state) if state.is_up() || !units::is_going_down(&ground.root) => {
+                    let again = state.restarts.saturating_sub(*restarts.get_or_insert(state.restarts));
+                    if !state.is_up() || again > 0 {
+                        let state = format!("{} ({})", state.active, state.sub);
+                        let why = match again {
+                            0 => format!("{} is {state} after {}", unit.name, seconds(elapsed)),
+                            _ => {
+                                format!("{} is {state}, {again} restarts in {}", unit.name, seconds(elapsed))
+                            }
+                        };
+                        let lines = units::last_lines(&ground.root, unit, moment, LINES.0);
+                        return Err(complain((why, lines)));
+                    }
+                    Ok(format!("active {}", seconds(self.until)))
                 }
-                Ok(over.then(|| format!("active {}", seconds(self.until))))
-            }
-            Kind::Errors(rate) => match rate.look(ground).map_err(|why| complain((why, Vec::new())))? {
-                Err((why, errors)) => Err(complain((why, errors.last))),
-                Ok(count) => Ok(over.then(|| format!("{count} errors in {}", seconds(self.until)))),
+                Ok(_) => Err("the machine is going down".to_owned()),
+                Err(why) => Err(why),
             },
+            Kind::Errors(rate) => match rate.look(ground) {
+                Ok(Err((why, errors))) => return Err(complain((why, errors.last))),
+                Ok(Ok(count)) => Ok(format!("{count} errors in {}", seconds(self.until))),
+                Err(why) => Err(why),
+            },
+        };
+        match found {
+            Ok(passed) => {
+                self.silent = None;
+                Ok(over.then_some(passed))
+            }
+            // A machine that is going down, or has just come up, says nothing about the change.
+            Err(_) if elapsed < *self.silent.get_or_insert(elapsed) + SILENCE => Ok(None),
+            Err(why) => Err(complain((why, Vec::new()))),
         }
     }
 }

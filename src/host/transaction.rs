@@ -23,6 +23,7 @@ use super::cache;
 use super::check;
 use super::finish::{close, install, uninstall};
 use super::generations::{Generations, remove};
+use super::health::this_start;
 use super::journal::{Direction, Journal, Manifest, marked, may_fail_again, slot};
 use super::live::Live;
 use super::lock::Lock;
@@ -131,7 +132,7 @@ impl Round<'_> {
     /// Notes the last word on health. That it cannot be written is no reason to stop.
     pub fn note(&self, generation: u64, verdict: Verdict, evidence: &[Evidence], tend: &Tend<'_>) {
         let (evidence, marks) = (evidence.to_vec(), tend.marks.clone());
-        let note = Health { generation, verdict, since: self.now, evidence, marks };
+        let note = Health { generation, verdict, since: self.now, evidence, marks, boot: this_start() };
         if let Err(error) = note.store(self.state) {
             tracing::warn!(%error, root = %self.ground.at, "the state of health cannot be noted");
         }

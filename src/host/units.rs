@@ -101,6 +101,15 @@ pub fn look(root: &Dir, unit: &Unit) -> Result<UnitState, String> {
     }
 }
 
+/// Whether the whole machine is being shut down, which stops units for no fault of theirs.
+pub fn is_going_down(root: &Dir) -> bool {
+    let words = ["systemctl", "show", "--property=SystemState"].map(str::to_owned);
+    let limit = QUESTION;
+    let command = Run { words: &words, at: root, environment: &[], limit, offspring: Offspring::Ends };
+    // Where that cannot be told, the unit is what there is to go by.
+    run(&command).is_ok_and(|ran| ran.output.contains("SystemState=stopping"))
+}
+
 /// The last lines of a unit's journal since a moment.
 pub fn last_lines(root: &Dir, unit: &Unit, since: Timestamp, count: usize) -> Vec<String> {
     let (name, since) = (format!("--unit={}", unit.name), format!("--since={}", moment(since)));

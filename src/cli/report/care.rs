@@ -103,7 +103,7 @@ pub fn taken_back(workspace: &Workspace, report: &Report, taken: &TakenBack, hin
                 let edits = count(edits.len(), "edit");
                 lines.push(format!("{edits} made on the host kept: {}{more}", paths.join(", ")));
             }
-            let rejects = taken.evidence.iter().any(|evidence| evidence.what != "watch");
+            let rejects = taken.evidence.iter().any(Evidence::condemns);
             let name = report.deployment.as_str();
             lines.push(match rejects {
                 true => format!(

@@ -10,7 +10,7 @@ use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::report::cause_word;
 use crate::engine::{Outcome, Report, Survey, Workspace, checks};
-use crate::host::{Health, HistoryLine, Verdict};
+use crate::host::{Evidence, Health, HistoryLine, Verdict};
 use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
 use crate::model::{DeploymentName, TreePath};
@@ -158,15 +158,24 @@ fn gather(
     }
     if let Some(health) = report.health.as_ref().filter(|health| tells(health, survey)) {
         let mut lines = care::evidence(workspace, &health.evidence);
-        let word = if health.verdict == Verdict::TakenBack { "rejected" } else { care::word(Some(health)).0 };
+        let condemned = health.evidence.iter().any(Evidence::condemns);
+        let word = match health.verdict {
+            Verdict::TakenBack if condemned => "rejected",
+            Verdict::TakenBack => "taken back",
+            _ => care::word(Some(health)).0,
+        };
         let since = words::time(health.since);
         let text = match health.verdict {
             Verdict::Watching => format!("generation {} is watched since {since}", health.generation),
-            Verdict::TakenBack => format!("a change was found unhealthy and taken back, {since}"),
+            Verdict::TakenBack if condemned => {
+                format!("a change was found unhealthy and taken back, {since}")
+            }
+            Verdict::TakenBack => format!("a change was taken back by the host itself, {since}"),
             _ => format!("generation {} was found unhealthy, {since}", health.generation),
         };
         let clears = match health.verdict {
-            Verdict::TakenBack => hints.command(&["retry", name.as_str()]),
+            Verdict::TakenBack if condemned => hints.command(&["retry", name.as_str()]),
+            Verdict::TakenBack => hints.command(&["apply", name.as_str()]),
             _ => format!("{} looks again", hints.command(&["apply", name.as_str()])),
         };
         let details = std::mem::take(&mut lines);
@@ -238,10 +247,11 @@ fn gather(
     }
 }
 
-/// A change that was taken back is told of as long as something is rejected.
+/// A change that was taken back is told of as long as something is rejected, or it has not come back.
 fn tells(health: &Health, survey: &Survey) -> bool {
     let rejects = survey.observation.record.as_ref().is_some_and(|record| !record.rejected.is_empty());
-    health.is_open() || health.verdict == Verdict::TakenBack && rejects
+    let waits = !health.evidence.iter().any(Evidence::condemns) && !survey.plan.actions.is_empty();
+    health.is_open() || health.verdict == Verdict::TakenBack && (rejects || waits)
 }
 
 fn clears_wait(reports: &[Report], on: &str, first: &DeploymentName, hints: &Hints) -> String {
