@@ -16,6 +16,8 @@
 //! killed too, and those go with the next run. No assertion is about how long something took. Deliberately absent:
 //! installing anything.
 
+#[path = "lab/alone.rs"]
+mod alone;
 #[path = "lab/bot.rs"]
 mod bot;
 #[path = "lab/faults.rs"]
@@ -54,7 +56,11 @@ const SCENARIOS: &[Scenario] = &[
     ("host_crash", 1, faults::host_crash),
     ("cut_in_transfer", 1, faults::cut_in_transfer),
     ("alone_after_switch", 1, faults::alone_after_switch),
-    ("controller_killed", 1, faults::controller_killed),
+    ("killed_asking", 1, faults::killed_asking),
+    ("killed_hearing", 1, faults::killed_hearing),
+    ("cut_in_watch", 1, alone::cut_in_watch),
+    ("alone_and_bad", 1, alone::alone_and_bad),
+    ("reboot_in_watch", 1, alone::reboot_in_watch),
     ("unprivileged", 1, users::unprivileged),
     ("sudo", 1, users::sudo),
     ("banner", 1, users::banner),

@@ -147,30 +147,68 @@ pub fn alone_after_switch(world: &World) {
     }
 }
 
-/// The controller is killed at its N-th write, for many N: the host ends whole by itself.
-pub fn controller_killed(world: &World) {
+/// The controller is killed at every step of an apply that it asks for: the host ends whole by itself.
+pub fn killed_asking(world: &World) {
+    killed(world, "sent");
+}
+
+/// The controller is killed at every step of an apply that it hears of.
+pub fn killed_hearing(world: &World) {
+    killed(world, "received");
+}
+
+/// Between any two pieces that go over the wire in one direction, and in the middle of each, the controller dies.
+fn killed(world: &World, way: &str) {
     let [machine] = &world.machines[..] else { panic!("one machine") };
+    let tap = world.path("tap");
+    fs::create_dir_all(&tap).expect("a directory");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/tap");
+    fs::copy(program, tap.join("ssh")).expect("a copy");
+    let log = world.path("pieces");
+    let apply = ["apply", "--yes"];
+    let tapped = |kill: Option<usize>| {
+        let mut command = world.command(&[], &apply);
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", tap.display())).env("LAB_TAP", &tap);
+        match kill {
+            Some(at) => command.env("LAB_KILL", format!("{way} {at}")),
+            None => command.env("LAB_LOG", &log),
+        };
+        world.finish(world.spawn(command, &apply), &apply)
+    };
     many(world, "1.0.0");
     world.fleet("", "host", "");
-    world.packfleet(&["apply", "--yes"]).code(0);
-    let (mut old, mut killed) = ("1.0.0".to_owned(), 0);
-    for (round, at) in [1, 2, 3, 5, 8, 12, 18, 24].into_iter().enumerate() {
-        let new = format!("1.{}.0", round + 1);
+    world.packfleet(&apply).code(0);
+    // Once to its end: what goes by, piece by piece.
+    let mut old = "1.1.0".to_owned();
+    many(world, &old);
+    tapped(None).code(0);
+    let pieces = fs::read_to_string(&log).expect("pieces");
+    let pieces = pieces.lines().filter_map(|line| line.strip_prefix(way)?.trim().parse::<usize>().ok());
+    let (mut places, mut so_far) = (vec![0], 0);
+    for piece in pieces {
+        places.extend([so_far + piece.div_ceil(2), so_far + piece]);
+        so_far += piece;
+    }
+    assert!(places.len() > 6, "an apply is more than that: {places:?}");
+    let (mut killed, mut kept) = (0, 0);
+    for (round, at) in places.iter().enumerate() {
+        let new = format!("1.{}.0", round + 2);
         many(world, &new);
-        let apply = ["apply", "--yes"];
-        let inject = format!("inject=write,writev,sendto,sendmsg:signal=SIGKILL:when={at}");
-        let running = world.start(&["-e", &inject], &apply);
-        let ended = world.finish(running, &apply);
+        let ended = tapped(Some(*at));
         until("the agent has ended", || machine.agents() == 0);
         if ended.code != 0 {
             killed += 1;
             let stands = if count(world, machine, &new) == MANY { &new } else { &old };
+            kept += usize::from(*stands == old);
             is_whole(world, machine, stands);
-            world.packfleet(&["status"]).code(0);
-            world.packfleet(&["apply", "--yes"]).code(0);
+            let said = if *stands == old { "applied" } else { "in sync" };
+            world.packfleet(&apply).code(0).says(said);
         }
         is_whole(world, machine, &new);
         old = new;
     }
-    assert!(killed > 3, "only {killed} of them were killed before the end");
+    println!("lab: {}: killed {killed} times at {places:?}, {kept} times before the switch", world.name);
+    assert!(killed + 2 >= places.len(), "only {killed} of {} were killed before the end", places.len());
+    assert!(0 < kept, "none of them was killed before the switch");
 }

@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::world::World;
 
 /// The unit, and the endpoint that must answer.
-fn served(world: &World, more: &str) -> String {
+pub fn served(world: &World, more: &str) -> String {
     format!(
         "service = {{ unit = \"{}\" }}\n[[packs.bot.health]]\nhttp = \"http://127.0.0.1:{}/\"\nwithin = \"5s\"\n{more}",
         world.unit(),
@@ -19,12 +19,12 @@ fn process(world: &World, machine: &Machine) -> String {
     machine.says(&format!("systemctl show -p MainPID --value {}", world.unit()))
 }
 
-fn is_active(world: &World, machine: &Machine) -> bool {
+pub fn is_active(world: &World, machine: &Machine) -> bool {
     machine.says(&format!("systemctl is-active {} || true", world.unit())) == "active"
 }
 
 /// Old files, its service up, nothing half done, and the next run says what happened.
-fn is_old(world: &World, machine: &Machine) {
+pub fn is_old(world: &World, machine: &Machine) {
     assert_eq!(world.text(machine, "bot/prompt.md"), world.prompt("1.0.0"));
     assert!(is_active(world, machine));
     assert!(!world.on(machine, ".packfleet/journal").exists());

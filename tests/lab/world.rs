@@ -169,9 +169,13 @@ impl World {
 
     /// Starts the binary with its output kept.
     pub fn start(&self, strace: &[&str], words: &[&str]) -> Child {
+        self.spawn(self.command(strace, words), words)
+    }
+
+    /// Starts a command, under the name of these words, with its output kept.
+    pub fn spawn(&self, mut command: Command, words: &[&str]) -> Child {
         let id = words.join("-").replace('/', "_");
         let file = |what: &str| fs::File::create(self.path(&format!("{id}.{what}"))).expect("a file");
-        let mut command = self.command(strace, words);
         command.stdout(file("out")).stderr(file("err")).spawn().expect("it starts")
     }
 
