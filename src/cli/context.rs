@@ -176,6 +176,20 @@ pub fn here() -> Result<Utf8PathBuf, CliError> {
     })
 }
 
+/// The name of this machine.
+pub fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "this machine".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// A secret by the name of its variable.
+pub fn secret(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
 /// The directory for temporary files.
 pub fn temporary() -> Utf8PathBuf {
     Utf8PathBuf::from_path_buf(env::temp_dir()).unwrap_or_else(|_| Utf8PathBuf::from("/tmp"))

@@ -5,11 +5,13 @@
 //! context  what it means            (files, time, selected deployments)
 //! command  one file each: calls one function of the engine, prints one report
 //! report   text for people          json  the same for programs; output writes what was asked for, where
+//! closely  one deployment, looked at closely for the page
 //! error    messages, hints and exit codes for what goes wrong; hint, for what is held
 //! printer  the only way out: data on stdout, talk on stderr
 //! ```
 
 pub mod args;
+pub mod closely;
 pub mod command;
 pub mod context;
 pub mod documents;

@@ -13,16 +13,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::view::{
-    Change, Commit, Deployed, Fare, MOST_ROWS, Orphaned, PackShown, Pass, Problem, Row, Standing, View,
-    Wording,
+    Change, Commit, Deployed, Fare, MOST_ROWS, Orphaned, PackShown, Pass, Problem, Row, Stage, Standing,
+    View, Wording,
 };
 use crate::engine::orphans::Orphan;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::host::{Health, HostError, Verdict};
-use crate::model::PackName;
-use crate::model::fleet::{Deployment, Mode, State};
+use crate::model::fleet::{Deployment, Fleet, Mode, State};
 use crate::model::plan::HoldCause;
+use crate::model::ranges::compress;
+use crate::model::rollout::stage_of;
+use crate::model::{DeploymentName, PackName};
 use crate::plan::Standing as PathStanding;
+use crate::plan::gate::Reason;
 
 /// What one pass found.
 pub struct Passed<'a> {
@@ -55,9 +58,37 @@ impl Board {
         Arc::clone(&self.view)
     }
 
-    /// A pass is under way.
-    pub fn begun(&mut self, now: Timestamp) {
-        Arc::make_mut(&mut self.view).passing = Some(now);
+    /// A fleet is in force: who is new in it was not looked at yet.
+    pub fn fleet(&mut self, workspace: &Workspace, now: Timestamp) {
+        let before = Arc::clone(&self.view);
+        let mut next = View::clone(&before);
+        in_force(&mut next, workspace);
+        next.deployments = workspace
+            .fleet
+            .deployments
+            .values()
+            .map(|deployment| {
+                declared(&workspace.fleet, deployment, before.deployment(deployment.name.as_str()), now)
+            })
+            .collect();
+        self.show(next);
+    }
+
+    /// Packs of which git was asked in vain.
+    pub fn silent(&mut self, packs: impl IntoIterator<Item = String>) {
+        for pack in packs {
+            *Arc::make_mut(&mut self.view).totals.source_errors.entry(pack).or_default() += 1;
+        }
+    }
+
+    fn show(&mut self, mut next: View) {
+        next.deployments.sort_by(|a, b| a.name.cmp(&b.name));
+        next.rollout = rollout(&next.deployments);
+        next.count();
+        if !next.tells_the_same_as(&self.view) {
+            next.revision += 1;
+        }
+        self.view = Arc::new(next);
     }
 
     /// What is wrong with the newest fleet.toml, or with getting it; nothing: it is in force.
@@ -77,13 +108,7 @@ impl Board {
         let before = Arc::clone(&self.view);
         let mut next = View::clone(&before);
         let fleet = &passed.workspace.fleet;
-        next.fleet = Some(fleet.name.to_string());
-        next.commit = passed.workspace.commit().map(|at| Commit {
-            id: at.commit.as_str().to_owned(),
-            branch: at.branch.clone(),
-            dirty: at.dirty,
-        });
-        next.passing = None;
+        in_force(&mut next, passed.workspace);
         next.pass = Some(Pass { began: passed.began, ended: passed.ended, looked: passed.reports.len() });
         if let Some(orphans) = passed.orphans {
             next.orphans = orphans.iter().map(orphaned).collect();
@@ -94,20 +119,68 @@ impl Board {
             let last = before.deployment(deployment.name.as_str());
             match reports.get(deployment.name.as_str()) {
                 Some(report) => seen(passed, deployment, report, last, wording),
-                None => declared(deployment, last, passed.ended),
+                None => declared(fleet, deployment, last, passed.ended),
             }
         };
         next.deployments = fleet.deployments.values().map(one).collect();
-        next.deployments.sort_by(|a, b| a.name.cmp(&b.name));
-        next.count();
         count_totals(&mut next, passed);
-        if !next.tells_the_same_as(&before) {
-            next.revision += 1;
-        }
-        let changes = changes(&before, &next);
-        self.view = Arc::new(next);
-        changes
+        self.show(next);
+        changes(&before, &self.view)
     }
+}
+
+fn in_force(view: &mut View, workspace: &Workspace) {
+    view.fleet = Some(workspace.fleet.name.to_string());
+    view.commit = workspace.commit().map(|at| Commit {
+        id: at.commit.as_str().to_owned(),
+        branch: at.branch.clone(),
+        dirty: at.dirty,
+    });
+}
+
+/// Where the rollout stands, in a sentence.
+fn rollout(deployments: &[Deployed]) -> Option<String> {
+    let stages: Vec<&Stage> = deployments.iter().filter_map(|deployed| deployed.stage.as_ref()).collect();
+    let of = stages.iter().map(|stage| stage.of).max()?;
+    if let Some(stopped) = stages.iter().find_map(|stage| stage.stopped.as_ref()) {
+        return Some(format!("rollout in {of} stages: stopped, {stopped}"));
+    }
+    let waiting = stages.iter().filter(|stage| stage.waits);
+    let Some(first) = waiting.clone().map(|stage| stage.number).min() else {
+        return Some(format!("rollout in {of} stages: nothing waits for an earlier one"));
+    };
+    let until = waiting.filter_map(|stage| stage.clears).max();
+    let until = until.map_or(String::new(), |until| {
+        format!(", at the earliest until {}", until.strftime("%Y-%m-%d %H:%M:%SZ"))
+    });
+    Some(format!("rollout in {of} stages: stage {first} waits for an earlier one{until}"))
+}
+
+/// Its place in the rollout; of a report also whether that is in its way.
+fn stage(
+    fleet: &Fleet,
+    deployment: &Deployment,
+    gate: Option<&[Reason]>,
+    last: Option<&Stage>,
+) -> Option<Stage> {
+    let number = stage_of(&fleet.rollout, &deployment.name)? + 1;
+    let of = fleet.rollout.len();
+    let Some(gate) = gate else {
+        let last = last.filter(|last| (last.number, last.of) == (number, of)).cloned();
+        return Some(last.unwrap_or(Stage { number, of, waits: false, clears: None, stopped: None }));
+    };
+    let stopped = gate.iter().find_map(|reason| match reason {
+        Reason::Stopped { stage, pack, failed, .. } => {
+            let names = compress(failed.iter().map(DeploymentName::as_str));
+            Some(format!("pack {pack} failed in stage {stage} on {names}"))
+        }
+        _ => None,
+    });
+    let waiting = |reason: &&Reason| matches!(reason, Reason::Stage { .. } | Reason::Untried { .. });
+    let waits = gate.iter().filter(waiting);
+    let clears =
+        waits.clone().map(Reason::clears).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    Some(Stage { number, of, waits: waits.count() > 0, clears, stopped })
 }
 
 /// What changed about deployments, by name.
@@ -152,7 +225,8 @@ fn count_totals(next: &mut View, passed: &Passed<'_>) {
 }
 
 /// A deployment as fleet.toml has it, with what was seen of it last.
-fn declared(deployment: &Deployment, last: Option<&Deployed>, now: Timestamp) -> Deployed {
+fn declared(fleet: &Fleet, deployment: &Deployment, last: Option<&Deployed>, now: Timestamp) -> Deployed {
+    let stage = stage(fleet, deployment, None, last.and_then(|last| last.stage.as_ref()));
     let last = last.cloned().unwrap_or_else(|| Deployed {
         name: deployment.name.to_string(),
         host: String::new(),
@@ -187,6 +261,7 @@ fn declared(deployment: &Deployment, last: Option<&Deployed>, now: Timestamp) ->
         labels: deployment.labels.iter().cloned().collect(),
         observed: deployment.mode == Mode::Observe,
         absent: deployment.state == State::Absent,
+        stage,
         depends_on: deployment.depends_on.iter().map(ToString::to_string).collect(),
         ..last
     }
@@ -199,7 +274,9 @@ fn seen(
     last: Option<&Deployed>,
     wording: &dyn Wording,
 ) -> Deployed {
-    let mut next = declared(deployment, last, passed.ended);
+    let fleet = &passed.workspace.fleet;
+    let mut next = declared(fleet, deployment, last, passed.ended);
+    next.stage = stage(fleet, deployment, Some(&report.gate), None);
     next.sync = standing(report);
     next.why = wording.why(passed.workspace, report);
     next.reasons = wording.reasons(passed.workspace, passed.reports, report);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::queue::{Came, Job, Kind};
-use crate::engine::{Failure, Options, Outcome, Recover, Report, Workspace, fleet};
+use crate::engine::{Failure, Options, Outcome, Recover, Report, Workspace, fleet, whereabouts};
 use crate::host::{Health, Trust};
 use crate::model::DeploymentName;
 use crate::model::fleet::{Mode, State};
@@ -33,10 +33,13 @@ pub(super) fn carry_out(job: Job, workspace: Arc<Workspace>, mut options: Option
     options.now = began;
     options.trust = if job.kind == Kind::Rehash { Trust::Nothing } else { Trust::StatCache };
     options.recover = if job.kind == Kind::Look { Recover::Report } else { Recover::Whole };
-    let reports = match job.kind {
+    let mut reports = match job.kind {
         Kind::Look => Ok(job.names.iter().map(|name| fleet::look(&workspace, name, &options, &())).collect()),
         Kind::Pass | Kind::Rehash => pass(&workspace, &job, &options),
     };
+    if let Ok(reports) = &mut reports {
+        whereabouts::find(&workspace, reports);
+    }
     Done { job, workspace, reports, began, took: clock.elapsed() }
 }
 

@@ -21,6 +21,7 @@ pub mod origin;
 mod owner;
 pub mod queue;
 pub mod secret;
+pub mod show;
 mod signals;
 pub mod view;
 pub mod web;

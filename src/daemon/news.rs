@@ -16,6 +16,11 @@ use crate::model::pack::CommitId;
 /// Something that is worth showing.
 #[derive(Debug)]
 pub enum News<'a> {
+    /// The loop begins.
+    Begun {
+        /// How anybody tells it that something happened.
+        trigger: &'a super::event::Trigger,
+    },
     /// A fleet is in force from now on, or with other versions of its sources.
     Fleet {
         /// It.

@@ -110,6 +110,8 @@ impl Owner {
     }
 
     async fn run(mut self, mut events: Receiver<Event>) -> Ended {
+        let trigger = self._trigger.clone();
+        self.tell(&News::Begun { trigger: &trigger });
         loop {
             if let Some(by) = self.stopping {
                 if self.queue.is_idle() {

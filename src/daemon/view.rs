@@ -38,8 +38,6 @@ pub struct View {
     pub started: Timestamp,
     /// The last pass that ended.
     pub pass: Option<Pass>,
-    /// Since when a pass is under way.
-    pub passing: Option<Timestamp>,
     /// What is wrong with the newest fleet.toml; the last good one stays in force meanwhile.
     pub problems: Vec<Problem>,
     /// Where the rollout stands, in a sentence; `None` without stages.
@@ -326,8 +324,12 @@ pub struct Stage {
     pub number: usize,
     /// How many there are.
     pub of: usize,
-    /// When its soak is over at the earliest, if it soaks.
-    pub soaks_until: Option<Timestamp>,
+    /// Whether it waits for an earlier one.
+    pub waits: bool,
+    /// When that clears itself, if it does: the soak that is left.
+    pub clears: Option<Timestamp>,
+    /// Why the rollout stopped here, if it did.
+    pub stopped: Option<String>,
 }
 
 /// One thing in the way.
@@ -411,7 +413,6 @@ impl View {
             controller: controller.to_owned(),
             started,
             pass: None,
-            passing: None,
             problems: Vec::new(),
             rollout: None,
             counts: BTreeMap::new(),
@@ -445,7 +446,7 @@ impl View {
     pub fn tells_the_same_as(&self, other: &Self) -> bool {
         let timeless = |view: &Self| {
             let mut view = view.clone();
-            (view.pass, view.passing, view.revision, view.totals) = (None, None, 0, Totals::default());
+            (view.pass, view.revision, view.totals) = (None, 0, Totals::default());
             for deployed in &mut view.deployments {
                 (deployed.seen, deployed.settled) = (None, None);
                 (deployed.host_errors, deployed.failures) = (0, 0);

@@ -11,6 +11,7 @@ use super::report::Report;
 use super::scalar::{Refused, from_text, refused, schema};
 use super::suggest::did_you_mean;
 use crate::model::fleet::{Changed, Deleted, Mode, State};
+use crate::model::outward::Topic;
 use crate::model::pack::{Case, Modes, TagPattern};
 use crate::model::{FleetName, OverlayName, PackName, PathError, SourceName, TreePath};
 
@@ -58,10 +59,8 @@ words!(Case: "refuse" => Case::Refuse, "distinct" => Case::Distinct);
 words!(Mode: "converge" => Mode::Converge, "observe" => Mode::Observe);
 words!(State: "present" => State::Present, "absent" => State::Absent);
 
-/// What a message to people can be about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Event;
-words!(Event: "held" => Event, "failed" => Event, "rolled-back" => Event, "recovered" => Event);
+words!(Topic: "held" => Topic::Held, "failed" => Topic::Failed, "rolled-back" => Topic::RolledBack,
+    "recovered" => Topic::Recovered);
 
 schema!(TreePath, {
     "type": "string",
@@ -168,8 +167,8 @@ impl Read for Revision {
 }
 
 /// The name of an environment variable that holds a secret: `{ env = "NAME" }`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FromEnvironment;
+#[derive(Debug, Clone)]
+pub(super) struct FromEnvironment(pub String);
 
 impl JsonSchema for FromEnvironment {
     fn schema_name() -> Cow<'static, str> {
@@ -196,7 +195,7 @@ impl Read for FromEnvironment {
         };
         match &node.value {
             Value::Table(table) => match table.get("env").map(|entry| &entry.node.value) {
-                Some(Value::Text(name)) if table.len() == 1 && variable(name) => Some(Self),
+                Some(Value::Text(name)) if table.len() == 1 && variable(name) => Some(Self(name.to_string())),
                 _ => expected(node, what, report),
             },
             _ => expected(node, what, report),

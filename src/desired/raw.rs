@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 
 use super::document::{Node, Value};
-use super::noun::{Event, FromEnvironment, RefName, Revision, Within};
+use super::noun::{FromEnvironment, RefName, Revision, Within};
 use super::problem::quoted;
 use super::read::{At, Map, Read, expected, table};
 use super::report::{Report, fault};
@@ -17,6 +17,7 @@ use super::scalar::{
 };
 use super::selector::Selector;
 use crate::model::fleet::{Changed, Deleted, Mode, State};
+use crate::model::outward::Topic;
 use crate::model::pack::{Case, Modes, TagPattern};
 use crate::model::rollout::Share;
 use crate::model::{FleetName, OverlayName, PackName, SourceName, TreePath};
@@ -364,7 +365,7 @@ table! {
         /// Where Slack-compatible JSON is posted
         url: FromEnvironment,
         /// Which events it tells
-        on: List<Event>,
+        on: List<Topic>,
     }
 }
 
@@ -439,7 +440,7 @@ impl Read for Share {
 
 /// Where to listen: an IP address, or `localhost`, and a port.
 #[derive(Debug, Clone)]
-pub(super) struct Listen;
+pub(super) struct Listen(pub String);
 scalar::schema!(Listen, { "type": "string", "pattern": "^.+:[0-9]{1,5}$" });
 
 impl Read for Listen {
@@ -452,7 +453,7 @@ impl Read for Listen {
                 host && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
             });
             let why = || refused(format!("{} is no address with a port", quoted(text)));
-            known.then_some(Self).ok_or_else(|| why().hint("as in \"127.0.0.1:8787\""))
+            known.then(|| Self(text.to_owned())).ok_or_else(|| why().hint("as in \"127.0.0.1:8787\""))
         })
     }
 }

@@ -17,6 +17,7 @@ use super::report::{Place, Report, fault};
 use super::rollout;
 use super::scalar::{Period, Refused, refused};
 use crate::model::fleet::{Budget, Consent, Fleet, Limits, Pace};
+use crate::model::outward::{Notify, Outward, Topic};
 use crate::model::pack::Pack;
 use crate::model::run::{Retry, Rhythm};
 use crate::model::{PackName, TreePath};
@@ -49,6 +50,7 @@ pub(super) fn fleet(
     let rollout = rollout::stages(raw, written, &packs, &deployments, report);
     let budget = budget(raw, report);
     retry(raw, report);
+    let outward = outward(raw, report);
     if !report.is_empty() {
         return None;
     }
@@ -62,6 +64,7 @@ pub(super) fn fleet(
         budget,
         pace: pace(raw),
         rhythm: rhythm(raw),
+        outward: outward?,
         limits: limits(raw),
         sources,
         packs,
@@ -78,6 +81,31 @@ fn pace(raw: &RawFile) -> Pace {
             .and_then(|run| run.host_timeout.get())
             .and_then(|period| std::time::Duration::try_from(period.value.0).ok()),
     }
+}
+
+/// `None` only if something was wrong.
+fn outward(raw: &RawFile, report: &mut Report) -> Option<Outward> {
+    let run = raw.run.get();
+    let mut notify = Some(Vec::new());
+    for stanza in raw.notify.items() {
+        let url = report.within("notify", |report| {
+            stanza.url.required(&stanza.place, "url", "url = { env = \"TEAM_WEBHOOK\" }", report)
+        });
+        let on: Vec<Topic> = match &stanza.on {
+            Field::Absent => Topic::ALL.to_vec(),
+            on => on.items().iter().map(|topic| topic.value).collect(),
+        };
+        let one = url.map(|url| Notify { url: url.value.0.clone(), on });
+        notify = notify.zip(one).map(|(mut all, one)| {
+            all.push(one);
+            all
+        });
+    }
+    Some(Outward {
+        listen: run.and_then(|run| run.listen.get()).map(|listen| listen.value.0.clone()),
+        webhook_secret: run.and_then(|run| run.webhook_secret.get()).map(|name| name.value.0.clone()),
+        notify: notify?,
+    })
 }
 
 fn rhythm(raw: &RawFile) -> Rhythm {

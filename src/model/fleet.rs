@@ -11,6 +11,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::care::Check;
+use super::outward::Outward;
 use super::pack::{Pack, Requirement};
 use super::rollout::{Pause, Stage, Window};
 use super::run::Rhythm;
@@ -303,6 +304,8 @@ pub struct Fleet {
     pub packs: BTreeMap<PackName, Pack>,
     /// All deployments.
     pub deployments: BTreeMap<DeploymentName, Deployment>,
+    /// What a controller shows and tells.
+    pub outward: Outward,
     /// Stages, in order; none: all may move at once.
     pub rollout: Vec<Stage>,
 }

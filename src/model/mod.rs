@@ -16,6 +16,7 @@ pub mod link;
 pub mod manifest;
 pub mod manifest_text;
 pub mod name;
+pub mod outward;
 pub mod pack;
 pub mod packed;
 pub mod path;

@@ -106,7 +106,7 @@ pub fn small() -> View {
     let mut test = plain("PAI-TEST-01");
     test.sync = Standing::Rejected;
     test.packs = vec![pack("core", "1.0.0", "1.0.0"), pack("slack", "5557590", "71c04be")];
-    test.stage = Some(Stage { number: 1, of: 2, soaks_until: Some(at("2026-11-26T10:31:00Z")) });
+    test.stage = Some(Stage { number: 1, of: 2, waits: false, clears: None, stopped: None });
     (test.edits, test.here_only) = (1, Some(0));
     test.edits_in = vec!["5ab0e12".to_owned()];
     test.why = "what fleet.toml gives was rolled back here: generation 2 stands instead".to_owned();
@@ -136,7 +136,13 @@ pub fn small() -> View {
     prod.sync = Standing::Waiting;
     prod.depends_on = vec!["PAI-TEST-01".to_owned()];
     prod.packs = vec![pack("core", "1.0.0", "1.0.0"), pack("slack", "820ad0a", "71c04be")];
-    prod.stage = Some(Stage { number: 2, of: 2, soaks_until: None });
+    prod.stage = Some(Stage {
+        number: 2,
+        of: 2,
+        waits: true,
+        clears: Some(at("2026-11-26T10:31:00Z")),
+        stopped: None,
+    });
     prod.why = "PAI-TEST-01: it is held".to_owned();
     prod.reasons = vec![
         reason(

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::watch;
 
 use crate::cli::args::Run;
-use crate::cli::context::{Context, here};
+use crate::cli::closely::Closely;
+use crate::cli::context::{Context, here, machine, secret};
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::printer::Printer;
 use crate::cli::report;
 use crate::cli::report::journal::Journal;
+use crate::cli::report::wording::Words;
+use crate::daemon::show::{Setup, Show};
 use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
 use crate::desired::selector::{Selector, select};
 use crate::engine::{Recover, fleet};
@@ -30,7 +34,7 @@ pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Resul
     let settings = Settings {
         reader,
         options: context.options(Recover::Whole),
-        audiences: vec![Box::new(journal)],
+        audiences: vec![Box::new(journal), Box::new(show(context))],
         seed: RandomState::new().build_hasher().finish(),
     };
     match daemon::run(settings) {
@@ -41,6 +45,19 @@ pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Resul
         Err(RunError::Runtime(error)) => Err(CliError::Runtime(error)),
         Err(RunError::Signals(error)) => Err(CliError::Stream("listen to signals", error)),
     }
+}
+
+/// The page, and all that is served beside it.
+fn show(context: &Context) -> Show {
+    let (fleet, newest) = watch::channel(None);
+    let setup = Setup {
+        controller: machine(),
+        wording: Box::new(Words::new(context.hints.clone())),
+        details: Arc::new(Closely::new(newest, context)),
+        environment: Arc::new(secret),
+        fleet,
+    };
+    Show::new(setup, context.now)
 }
 
 /// How the fleet is read.

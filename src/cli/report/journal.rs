@@ -105,6 +105,7 @@ impl Journal {
 impl Audience for Journal {
     fn hear(&mut self, news: &News<'_>) {
         match news {
+            News::Begun { .. } => {}
             News::Fleet { workspace, commit } => self.fleet(workspace, *commit),
             News::Trouble { trouble, in_force } => self.trouble(trouble, *in_force),
             News::TroubleOver => self.printer.talk("the fleet repository is well again"),

@@ -81,7 +81,6 @@ fn frame(view: &View) -> Value {
         "short": view.commit.as_ref().map(|commit| commit.id.get(..7).unwrap_or(&commit.id).to_owned()),
         "controller": view.controller,
         "pass": view.pass,
-        "passing": view.passing,
         "problems": view.problems,
         "rollout": view.rollout,
         "revision": view.revision,
