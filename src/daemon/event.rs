@@ -14,6 +14,8 @@ const WAITING: usize = 1024;
 pub enum Event {
     /// Somebody says that the fleet repository, or a source, has something new: ask git now.
     Pushed,
+    /// Files of a plain directory that is a source were touched.
+    SourceTouched,
     /// Somebody asks for a look at everything now, git included.
     LookNow,
     /// Something below a root, or on a host, was touched.
@@ -56,6 +58,11 @@ impl Trigger {
     /// Tells.
     pub async fn tell(&self, event: Event) {
         let _ended = self.0.send(event).await;
+    }
+
+    /// Asks for a directory to be read anew, unless more is waiting already than can be heard.
+    pub(super) fn source_touched(&self) {
+        let _plenty = self.0.try_send(Event::SourceTouched);
     }
 
     /// Asks for a look at git, unless more is waiting already than can be heard: then that look comes anyway.

@@ -15,6 +15,7 @@
 pub mod board;
 pub mod detail;
 pub mod event;
+mod files;
 mod job;
 pub mod news;
 pub mod origin;
@@ -24,6 +25,7 @@ pub mod secret;
 pub mod show;
 mod signals;
 pub mod view;
+mod watchers;
 pub mod web;
 
 pub use event::Signal;

@@ -12,11 +12,13 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::{Id, JoinSet};
 
 use super::event::{Event, Signal, Trigger};
+use super::files::Files;
 use super::job::{self, Done};
 use super::news::{Audience, News, Pass};
-use super::origin::{Force, Looked, Reader, Trouble};
+use super::origin::{Force, Looked, Origin, Reader, Trouble};
 use super::queue::{Group, Job, Moved, Next, Queue};
 use super::signals;
+use super::watchers::Watchers;
 use crate::desired::selector::select;
 use crate::engine::{Options, Outcome, Stop};
 use crate::model::DeploymentName;
@@ -74,8 +76,9 @@ pub fn run(settings: Settings) -> Result<Ended, RunError> {
 
 struct Owner {
     settings: Settings,
-    /// Kept, so that somebody can always tell.
-    _trigger: Trigger,
+    watchers: Watchers,
+    /// Of a checkout.
+    files: Option<Files>,
     clock: Instant,
     queue: Queue,
     force: Option<Force>,
@@ -85,15 +88,22 @@ struct Owner {
     tasks: BTreeMap<Id, Option<(Job, Stop)>>,
     /// How each deployment stood when it was seen last.
     seen: BTreeMap<DeploymentName, (Outcome, Option<u64>, bool)>,
+    /// Whether a source is to be read anew that nobody can ask whether it moved.
+    anew: Anew,
     stopping: Option<Signal>,
 }
 
 impl Owner {
     fn new(settings: Settings, trigger: Trigger) -> Self {
         let queue = Queue::new(settings.seed);
+        let files = match settings.reader.origin {
+            Origin::Checkout => Some(Files::of(&settings.reader.file, &trigger)),
+            Origin::Remote(_) => None,
+        };
         Self {
             settings,
-            _trigger: trigger,
+            watchers: Watchers::new(trigger),
+            files,
             clock: Instant::now(),
             queue,
             force: None,
@@ -101,6 +111,7 @@ impl Owner {
             jobs: JoinSet::new(),
             tasks: BTreeMap::new(),
             seen: BTreeMap::new(),
+            anew: Anew::No,
             stopping: None,
         }
     }
@@ -191,7 +202,11 @@ impl Owner {
     fn happened(&mut self, event: Event) -> Option<Ended> {
         let now = self.now();
         match event {
-            Event::Pushed => self.queue.ask_now(now),
+            Event::Pushed => self.queue.ask_soon(now),
+            Event::SourceTouched => {
+                self.anew = Anew::Yes;
+                self.queue.ask_soon(now);
+            }
             Event::LookNow => {
                 self.queue.ask_now(now);
                 self.queue.everything(now);
@@ -238,6 +253,10 @@ impl Owner {
         let fleet = &force.workspace.fleet;
         // It was asked for before it came here, and means somebody.
         let selected = select(fleet, &self.settings.reader.select).unwrap_or_default();
+        self.watchers.follow(&force.workspace, &selected);
+        if let Some(files) = &mut self.files {
+            files.follow(&force.workspace);
+        }
         let groups = groups(fleet);
         let members = selected.into_iter().map(|name| {
             let group = groups.get(&name).copied().unwrap_or_default();

@@ -187,7 +187,12 @@ impl Queue {
         self.running.iter().filter(old).map(|(id, _)| *id)
     }
 
-    /// Somebody wants git asked now.
+    /// Somebody wants git asked, or files read, once things have settled.
+    pub fn ask_soon(&mut self, now: Time) {
+        self.ask_now(now + DEBOUNCE);
+    }
+
+    /// Somebody wants git asked at a time.
     pub fn ask_now(&mut self, now: Time) {
         match &mut self.ask {
             Some(at) => *at = (*at).min(now),

@@ -11,7 +11,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,13 +23,16 @@ use super::wire::fault::Fault;
 use super::wire::frame::{Body, Frames, Working};
 use super::wire::hello::{GREETING, Hello};
 use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
+use super::watch::{RootWatch, Stirs};
 use super::wire::{MOST_BLOBS, WireError};
-use super::{Check, Commit, Host, HostError, LocalHost, Told, check};
+use super::{Check, Commit, Host, HostError, LocalHost, Stir, Told, check};
 use crate::model::care::seconds;
 use crate::model::plan::Plan;
 use crate::model::record::RecordError;
 use crate::model::{Content, DeploymentName, FleetName};
 
+/// A question to a watch is answered after this, whatever happens: the other side may be gone.
+const LONGEST_WATCH: Duration = Duration::from_secs(60);
 /// Bytes of a session's token.
 const TOKEN: usize = 16;
 
@@ -88,7 +91,8 @@ pub fn serve(input: &mut Awaited, output: &mut (dyn Write + Send), build: &str) 
     };
     let presence = Arc::new(Presence::new(ANSWER)?);
     let host = LocalHost::open(bound.root.clone()).attended_by(Arc::clone(&presence));
-    let session = Session { host, token, fleet: bound.fleet, deployment: bound.deployment, presence, ready };
+    let (fleet, deployment) = (bound.fleet, bound.deployment);
+    let session = Session { host, token, fleet, deployment, presence, ready, watch: Mutex::default() };
     loop {
         // That the last signs of work were heard.
         while frames.pass_sign(input)? {}
@@ -131,6 +135,8 @@ struct Session {
     presence: Arc<Presence>,
     /// The input, to be waited for.
     ready: OwnedFd,
+    /// The watch that was asked for.
+    watch: Mutex<Option<RootWatch>>,
 }
 
 impl Session {
@@ -176,10 +182,27 @@ impl Session {
             Request::Recover(look, resume) => {
                 self.at_work(frames, input, output, || host.recover(&look, &resume)).map(Answer::Recovered)
             }
+            Request::Watch(limit) => {
+                let limit = Duration::from_millis(limit.into()).min(LONGEST_WATCH);
+                self.at_work(frames, input, output, || self.stirred(limit)).map(Answer::Stirred)
+            }
             Request::Check(sent) => return self.check(sent, frames, input, output),
             Request::Apply(sent) => return self.apply(*sent, frames, input, output),
         };
         Ok(answer.unwrap_or_else(|error| Answer::Failed(error.into())))
+    }
+
+    /// Waits for the watch of this session, which begins with the first question.
+    fn stirred(&self, limit: Duration) -> Result<Stir, HostError> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let stirred = match &mut *watch {
+            Some(watch) => watch.wait(limit),
+            none => none.insert(RootWatch::begin(self.host.root())?).wait(limit),
+        };
+        if stirred.is_err() {
+            *watch = None;
+        }
+        stirred
     }
 
     /// A session is for one deployment.

@@ -18,10 +18,11 @@ use super::prepare::{self, Preparation, Step};
 use super::presence::Presence;
 use super::scan::{Looked, Scan};
 use super::state::{self, Ground, Owner, failed, name};
+use super::watch::RootWatch;
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, Health,
     HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Observation, Recovery, Resume,
-    SavedEdit, Trust, Unchanged, check, features, glance, listing, narrow, transaction,
+    SavedEdit, Stirs, Trust, Unchanged, check, features, glance, listing, narrow, transaction,
 };
 use crate::model::record::Record;
 use crate::model::{Content, DeploymentName, FleetName, HostPath, TreePath};
@@ -164,6 +165,10 @@ impl Host for LocalHost {
             Some(ground) => narrow::narrow(&ground, asked),
             None => Ok(None),
         }
+    }
+
+    fn watch(&self) -> Result<Option<Box<dyn Stirs>>, HostError> {
+        Ok(Some(Box::new(RootWatch::begin(&self.root)?)))
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {

@@ -71,6 +71,7 @@ mod transaction;
 mod undo;
 mod units;
 pub mod version_file;
+pub mod watch;
 pub mod wire;
 
 use std::borrow::Cow;
@@ -86,6 +87,7 @@ pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
 pub use self::narrow::{Narrow, Narrowed};
 pub use self::prepare::{Preparation, Step};
+pub use self::watch::{Stir, Stirs};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
 use crate::model::cause::chain;
@@ -403,6 +405,11 @@ pub trait Host: Send + Sync {
     /// writes.
     fn narrow(&self, narrow: &Narrow) -> Result<Option<Narrowed>, HostError> {
         let _ = narrow;
+        Ok(None)
+    }
+
+    /// Begins to watch what is recorded here; `None` where nothing can be watched. Never writes.
+    fn watch(&self) -> Result<Option<Box<dyn Stirs>>, HostError> {
         Ok(None)
     }
 

@@ -22,8 +22,8 @@ use super::wire::hello::{Bound, Hello};
 use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
 use super::{
     Applied, Blobs, Check, Checked, Commit, EditId, Exam, Examined, Features, Generation, Glance,
-    HistoryLine, Host, HostError, Look, Observation, Preparation, Recovery, Resume, SavedEdit, Step, Told,
-    Unchanged, check,
+    HistoryLine, Host, HostError, Look, Observation, Preparation, Recovery, Resume, SavedEdit, Step, Stir,
+    Stirs, Told, Unchanged, check,
 };
 use crate::model::{Content, HostPath, TreePath};
 
@@ -311,6 +311,27 @@ impl Channel {
     }
 }
 
+/// A watch on another machine: a channel of its own, asked again and again. Signs of work come meanwhile, so that a
+/// dead way to it is noticed.
+struct RemoteWatch {
+    session: Arc<Session>,
+    channel: Channel,
+}
+
+impl Stirs for RemoteWatch {
+    fn wait(&mut self, limit: Duration) -> Result<Stir, HostError> {
+        let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        let mut asked = Asked { session: None, request: Request::Watch(limit) };
+        self.channel.pipe.within(None);
+        match self.channel.ask(&mut asked, None) {
+            Ok(Answer::Stirred(stir)) => Ok(stir),
+            Ok(Answer::Failed(fault)) => Err(fault.into()),
+            Ok(_) => Err(self.session.astray()),
+            Err(error) => Err(self.channel.broken(&self.session.dial.host(), "it was watched", error)),
+        }
+    }
+}
+
 /// The last thing that a process said.
 pub fn last_line(said: &str) -> Option<String> {
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty())?;
@@ -365,6 +386,12 @@ impl Host for RemoteHost {
             Answer::Unchanged(unchanged) => Ok(unchanged),
             _ => Err(self.session.astray()),
         }
+    }
+
+    fn watch(&self) -> Result<Option<Box<dyn Stirs>>, HostError> {
+        let session = Arc::clone(&self.session);
+        let channel = session.dial()?;
+        Ok(Some(Box::new(RemoteWatch { session, channel })))
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {

@@ -14,7 +14,8 @@ use super::frame::{self, Body, BodyWriter, Frames, Kind, Working};
 use super::{MOST_MESSAGE, WireError};
 use crate::host::{
     Actual, Applied, Check, Checked, Commit, EditId, Exam, Examined, Generation, Glance, Health, HistoryLine,
-    Interrupted, Look, Observation, Preparation, Recovery, Reread, Resume, SavedEdit, Seen, Step, Unchanged,
+    Interrupted, Look, Observation, Preparation, Recovery, Reread, Resume, SavedEdit, Seen, Step, Stir,
+    Unchanged,
 };
 use crate::model::care::Aftercare;
 use crate::model::plan::{Action, Hold, Plan, Purpose};
@@ -52,6 +53,8 @@ pub enum Request {
     Apply(Box<SentCommit>),
     /// `Host::drop_edits`
     DropEdits(Vec<EditId>),
+    /// `Stirs::wait` of `Host::watch`: the watch lasts as long as the session. So many milliseconds at most.
+    Watch(u32),
 }
 
 impl Request {
@@ -105,6 +108,8 @@ pub enum Answer {
     Applied(Applied),
     /// It is done, and there is nothing to say.
     Done,
+    /// What a watch has to say.
+    Stirred(Stir),
     /// The host's error.
     Failed(Fault),
     /// The request cannot be taken; the session ends.
