@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::Utf8Path;
 use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -18,8 +18,14 @@ use crate::model::fleet::Source;
 /// The watch.
 pub(super) struct Files {
     watcher: Option<RecommendedWatcher>,
-    counts: Arc<Mutex<Counts>>,
+    known: Arc<Known>,
     armed: BTreeSet<(PathBuf, Depth)>,
+}
+
+/// What the watcher's own thread needs to know.
+#[derive(Default)]
+struct Known {
+    counts: Mutex<Counts>,
 }
 
 /// What is worth a look.
@@ -36,6 +42,12 @@ enum Depth {
     All,
 }
 
+impl Known {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Counts {
     fn counts(&self, path: &Path) -> bool {
         self.files.contains(path) || self.below.iter().any(|top| path.starts_with(top))
@@ -49,15 +61,15 @@ impl Counts {
 impl Files {
     /// Watches the fleet file alone: what else there is it will say.
     pub(super) fn of(file: &Utf8Path, trigger: &Trigger) -> Self {
-        let counts = Arc::<Mutex<Counts>>::default();
-        let (trigger, known) = (trigger.clone(), Arc::clone(&counts));
+        let known = Arc::<Known>::default();
+        let (trigger, here) = (trigger.clone(), Arc::clone(&known));
         let hear = move |notice: notify::Result<notify::Event>| {
             let (touched, source) = match &notice {
                 Err(_) => (true, true),
                 Ok(event) if event.need_rescan() => (true, true),
                 Ok(event) if matches!(event.kind, EventKind::Access(_)) => (false, false),
                 Ok(event) => {
-                    let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                    let known = here.counts();
                     let mut paths = event.paths.iter();
                     (paths.clone().any(|path| known.counts(path)), paths.any(|path| known.is_source(path)))
                 }
@@ -74,13 +86,12 @@ impl Files {
                 |error| tracing::warn!(%error, "the fleet's files are not watched: the poll reads them"),
             )
             .ok();
-        let mut files = Self { watcher, counts, armed: BTreeSet::new() };
+        let mut files = Self { watcher, known, armed: BTreeSet::new() };
         if let Ok(file) = camino::absolute_utf8(file)
             && let Some(directory) = file.parent()
         {
             files.arm([(directory.as_std_path().to_owned(), Depth::Itself)].into());
-            let mut counts = files.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.files.insert(file.clone().into_std_path_buf());
+            files.known.counts().files.insert(file.clone().into_std_path_buf());
         }
         files
     }
@@ -112,7 +123,7 @@ impl Files {
         }
         armed.insert((overlays.clone(), Depth::All));
         counts.below.insert(overlays);
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        *self.known.counts() = counts;
         self.arm(armed);
     }
 

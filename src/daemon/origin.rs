@@ -58,6 +58,15 @@ pub struct Force {
     pub commit: Option<CommitId>,
 }
 
+/// Whether sources are opened anew, whatever they answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anew {
+    /// They are.
+    Yes,
+    /// Only if one moved.
+    No,
+}
+
 /// What a look at the fleet repository came to.
 pub struct Looked {
     /// When it was.
@@ -105,7 +114,7 @@ impl Trouble {
 
 impl Reader {
     /// Looks at where the fleet comes from, and at its sources.
-    pub fn look(&self, force: Option<&Force>) -> Looked {
+    pub fn look(&self, force: Option<&Force>, anew: Anew) -> Looked {
         let at = Timestamp::now();
         let mut looked = Looked { at, new: None, trouble: None, errors: Vec::new() };
         let read = match &self.origin {
@@ -122,7 +131,7 @@ impl Reader {
         {
             let (moved, errors) = force.workspace.moved();
             looked.errors = errors.iter().map(|(name, error)| (name.clone(), in_one_line(error))).collect();
-            if moved {
+            if moved || anew == Anew::Yes {
                 // Not what lies there, which may be in trouble.
                 let workspace = Arc::new(force.workspace.reopen());
                 looked.new = Some(Force { workspace, commit: force.commit.clone() });

@@ -15,7 +15,7 @@ use super::event::{Event, Signal, Trigger};
 use super::files::Files;
 use super::job::{self, Done};
 use super::news::{Audience, News, Pass};
-use super::origin::{Force, Looked, Origin, Reader, Trouble};
+use super::origin::{Anew, Force, Looked, Origin, Reader, Trouble};
 use super::queue::{Group, Job, Moved, Next, Queue};
 use super::signals;
 use super::watchers::Watchers;
@@ -76,6 +76,7 @@ pub fn run(settings: Settings) -> Result<Ended, RunError> {
 
 struct Owner {
     settings: Settings,
+    trigger: Trigger,
     watchers: Watchers,
     /// Of a checkout.
     files: Option<Files>,
@@ -102,7 +103,8 @@ impl Owner {
         };
         Self {
             settings,
-            watchers: Watchers::new(trigger),
+            watchers: Watchers::new(trigger.clone()),
+            trigger,
             files,
             clock: Instant::now(),
             queue,
@@ -121,7 +123,7 @@ impl Owner {
     }
 
     async fn run(mut self, mut events: Receiver<Event>) -> Ended {
-        let trigger = self._trigger.clone();
+        let trigger = self.trigger.clone();
         self.tell(&News::Begun { trigger: &trigger });
         loop {
             if let Some(by) = self.stopping {
@@ -160,11 +162,14 @@ impl Owner {
         match next {
             Next::Ask => {
                 let (reader, force) = (self.settings.reader.clone(), self.force.clone());
-                let task =
-                    self.jobs.spawn_blocking(move || Event::Asked(Box::new(reader.look(force.as_ref()))));
+                let anew = std::mem::replace(&mut self.anew, Anew::No);
+                let task = self
+                    .jobs
+                    .spawn_blocking(move || Event::Asked(Box::new(reader.look(force.as_ref(), anew))));
                 self.tasks.insert(task.id(), None);
             }
             Next::Job(job) => {
+                tracing::debug!(kind = ?job.kind, names = ?job.names, "begins");
                 let Some(force) = &self.force else { return };
                 let (workspace, mut options) = (Arc::clone(&force.workspace), self.settings.options.clone());
                 options.stop = Stop::default();
@@ -230,6 +235,7 @@ impl Owner {
     }
 
     fn asked(&mut self, looked: Looked) {
+        tracing::debug!(new = looked.new.is_some(), "asked");
         self.queue.asked(self.now());
         self.tell(&News::Asked { at: looked.at, errors: &looked.errors });
         match looked.trouble {

@@ -18,12 +18,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::presence::{ANSWER, Ears, Presence};
+use super::watch::{RootWatch, Stirs};
 use super::wire::blobs::{self, Arriving};
 use super::wire::fault::Fault;
 use super::wire::frame::{Body, Frames, Working};
 use super::wire::hello::{GREETING, Hello};
 use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
-use super::watch::{RootWatch, Stirs};
 use super::wire::{MOST_BLOBS, WireError};
 use super::{Check, Commit, Host, HostError, LocalHost, Stir, Told, check};
 use crate::model::care::seconds;

@@ -17,6 +17,7 @@ use crate::cli::printer::Printer;
 use crate::cli::report;
 use crate::cli::report::journal::Journal;
 use crate::cli::report::wording::Words;
+use crate::daemon::origin::Anew;
 use crate::daemon::show::{Setup, Show};
 use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
 use crate::desired::selector::{Selector, select};
@@ -106,7 +107,7 @@ fn inside(file: &Utf8Path) -> Result<Utf8PathBuf, CliError> {
 
 /// One pass over all that is selected.
 fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let looked = reader.look(None);
+    let looked = reader.look(None, Anew::No);
     let force = match (looked.new, looked.trouble) {
         (Some(force), _) => force,
         (None, Some(trouble)) => return Err(trouble.into()),
