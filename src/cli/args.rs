@@ -12,6 +12,8 @@ mod overlay;
 mod run;
 mod tools;
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
@@ -358,6 +360,14 @@ pub struct Outdated {
     pub output: Output,
 }
 
+/// A pause between two looks; not so short that looking is all that is done.
+fn interval(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    parsed
+        .filter(|pause| *pause >= Duration::from_millis(200))
+        .ok_or_else(|| "write it like 2s, 30s or 1m; at least 200ms".to_owned())
+}
+
 /// `status`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = SELECTORS)]
@@ -371,6 +381,12 @@ pub struct Status {
     /// Only what is not in sync
     #[arg(short, long)]
     pub quiet: bool,
+    /// Look again and again, and show what changed, until Ctrl-C
+    #[arg(long, conflicts_with = "exit_code")]
+    pub watch: bool,
+    /// How long to wait between two looks, as in 2s or 1m
+    #[arg(long, value_name = "TIME", default_value = "2s", requires = "watch", value_parser = interval)]
+    pub interval: Duration,
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::board::{Board, Passed};
 use super::detail::Details;
 use super::event::Trigger;
+use super::messenger::{Messenger, Target};
 use super::news::{Audience, News};
 use super::origin::Trouble;
 use super::secret::Secret;
@@ -53,6 +54,9 @@ pub struct Show {
     page: Option<Page>,
     /// Why there is no page where there should be one.
     no_page: Option<Problem>,
+    messenger: Option<Messenger>,
+    /// Receivers whose address is not known.
+    mute: Vec<Problem>,
 }
 
 impl Show {
@@ -60,7 +64,17 @@ impl Show {
     pub fn new(setup: Setup, now: Timestamp) -> Self {
         let board = Board::new(&setup.controller, now);
         let (views, _) = watch::channel(board.view());
-        Self { setup, board, views, trigger: None, trouble: Vec::new(), page: None, no_page: None }
+        Self {
+            setup,
+            board,
+            views,
+            trigger: None,
+            trouble: Vec::new(),
+            page: None,
+            no_page: None,
+            messenger: None,
+            mute: Vec::new(),
+        }
     }
 
     /// The newest View, and that there is a newer one.
@@ -69,15 +83,19 @@ impl Show {
     }
 
     fn publish(&mut self) {
-        let problems = self.trouble.iter().chain(&self.no_page).cloned();
+        let problems = self.trouble.iter().chain(&self.no_page).chain(&self.mute).cloned();
         let problems = problems.chain(self.page.iter().flat_map(|page| page.problem.clone())).collect();
         self.board.complain(problems);
         self.views.send_replace(self.board.view());
+        if let Some(messenger) = &self.messenger {
+            messenger.see(self.board.view());
+        }
     }
 
     fn fleet(&mut self, workspace: &Arc<Workspace>) {
         self.board.fleet(workspace, Timestamp::now());
         self.setup.fleet.send_replace(Some(Arc::clone(workspace)));
+        self.messages(workspace);
         let outward = &workspace.fleet.outward;
         let wished = outward
             .listen
@@ -90,6 +108,36 @@ impl Show {
             if let Some(wish) = wished {
                 self.open(wish);
             }
+        }
+    }
+
+    /// Who is told from now on.
+    fn messages(&mut self, workspace: &Workspace) {
+        self.mute.clear();
+        let notify = &workspace.fleet.outward.notify;
+        if notify.is_empty() && self.messenger.is_none() {
+            return;
+        }
+        let mut targets = Vec::new();
+        for one in notify {
+            match (self.setup.environment)(&one.url).and_then(Secret::new) {
+                Some(url) => targets.push(Target::new(one, url)),
+                None => self.mute.push(problem(
+                    format!("notify: the variable {} is not set, so nobody is told there", one.url),
+                    "set it where the controller is started, and start it again",
+                )),
+            }
+        }
+        if self.messenger.is_none() {
+            let place = blake3::hash(workspace.file.as_str().as_bytes()).to_hex();
+            let name = format!("{}-{}.json", workspace.fleet.name, &place[..12]);
+            match Messenger::start(workspace.cache.join("messages").join(name)) {
+                Ok(messenger) => self.messenger = Some(messenger),
+                Err(error) => tracing::error!(%error, "nobody is told anything"),
+            }
+        }
+        if let Some(messenger) = &self.messenger {
+            messenger.targets(targets);
         }
     }
 

@@ -6,10 +6,8 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 2] = [
-    ("a fleet file", "status", "ask each controller by `packfleet status`"),
-    ("a fleet file", "notify", "send what `packfleet apply -o json` prints"),
-];
+const NOT_YET: [(&str, &str, &str); 1] =
+    [("a fleet file", "status", "ask each controller by `packfleet status`")];
 
 /// Why a key, or a kind of its value, is refused for now; `None` once it is supported.
 pub(super) fn refusal(table: &str, key: &str) -> Option<Fault> {

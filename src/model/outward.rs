@@ -3,6 +3,8 @@
 //! Secrets are here by the names of the environment variables that hold them; the floor that reads the environment
 //! looks them up.
 
+use serde::{Deserialize, Serialize};
+
 /// All of it; nothing unless fleet.toml says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outward {
@@ -24,7 +26,8 @@ pub struct Notify {
 }
 
 /// What a message can be about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Topic {
     /// A person must decide.
     Held,

@@ -29,6 +29,7 @@ mod run;
 mod schema;
 mod status;
 mod validate;
+mod watch;
 mod why;
 
 pub use agent::run as agent;

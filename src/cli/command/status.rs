@@ -11,7 +11,12 @@ use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
 use crate::engine::{Options, Outcome, Recover, fleet, whereabouts};
 
+use super::watch;
+
 pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
+    if args.watch {
+        return watch::run(args, context, printer);
+    }
     let workspace = output::load(context, &args.outputs, printer)?;
     let selected = context.select(&workspace, &args.selectors)?;
     let progress = Progress::begin(context.shows_progress, selected.len());

@@ -13,6 +13,8 @@ use crate::model::ranges::compress;
 
 /// More deployments than this are drawn together where their rows are equal.
 const FEW: usize = 12;
+/// Letters of a row's name; what opens it names all.
+const LETTERS: usize = 80;
 
 /// Which deployments are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -99,11 +101,14 @@ pub(super) fn rows(view: &View, wish: &Wish) -> (Vec<Group>, usize) {
     let wished: Vec<&Deployed> = view.deployments.iter().filter(|deployed| wish.takes(deployed)).collect();
     let mut groups: Vec<(Cells, Vec<&Deployed>)> = Vec::new();
     // By what is cheap to compare, so that many different rows do not cost the square of their number.
-    let mut at: BTreeMap<(Standing, Fare, &str, String), Vec<usize>> = BTreeMap::new();
+    let mut at: BTreeMap<(Standing, Fare, String, String), Vec<usize>> = BTreeMap::new();
     for deployed in &wished {
-        let cells = cells(deployed);
+        let mut cells = cells(deployed);
+        if wished.len() > FEW {
+            cells.why = cells.why.replace(&deployed.name, "it");
+        }
         let versions = cells.packs.iter().map(|pack| pack.versions.as_str()).collect::<Vec<_>>().join(" ");
-        let alike = at.entry((deployed.sync, deployed.health, deployed.why.as_str(), versions)).or_default();
+        let alike = at.entry((deployed.sync, deployed.health, cells.why.clone(), versions)).or_default();
         let known = alike.iter().copied().find(|at| wished.len() > FEW && groups[*at].0 == cells);
         match known {
             Some(at) => groups[at].1.push(deployed),
@@ -118,12 +123,28 @@ pub(super) fn rows(view: &View, wish: &Wish) -> (Vec<Group>, usize) {
         rank(a).cmp(&rank(b)).then_with(|| these[0].name.cmp(&those[0].name))
     });
     let groups = groups.into_iter().map(|(cells, members)| Group {
-        label: compress(members.iter().map(|deployed| deployed.name.as_str())),
+        label: cut(&compress(members.iter().map(|deployed| deployed.name.as_str()))),
         names: members.iter().map(|deployed| deployed.name.clone()).collect(),
         seen: members.iter().filter_map(|deployed| deployed.seen).min(),
         cells,
     });
     (groups.collect(), wished.len())
+}
+
+/// As much of many names as fits into a cell, cut between two of them.
+fn cut(label: &str) -> String {
+    if label.len() <= LETTERS {
+        return label.to_owned();
+    }
+    let mut short = String::new();
+    for part in label.split_inclusive(", ") {
+        if short.len() + part.len() > LETTERS {
+            break;
+        }
+        short.push_str(part);
+    }
+    short.push('…');
+    short
 }
 
 pub(super) fn cells(deployed: &Deployed) -> Cells {

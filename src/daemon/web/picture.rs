@@ -66,10 +66,11 @@ pub(super) struct Arrow {
 
 /// What boxes are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a> {
+struct Key {
     sync: Standing,
     health: Fare,
-    after: Vec<&'a str>,
+    /// The boxes of those that it waits for.
+    after: Vec<usize>,
 }
 
 /// The picture of a View; `None` where nobody waits for anybody.
@@ -87,15 +88,17 @@ pub(super) fn picture(view: &View) -> Option<Picture> {
     let mut at: BTreeMap<&str, usize> = BTreeMap::new();
     let mut tallest = 0;
     for (column, members) in &columned {
-        let mut groups =
-            grouped(members, |deployed| deployed.depends_on.iter().map(String::as_str).collect());
+        let mut groups = grouped(members, |deployed| {
+            let before: BTreeSet<usize> =
+                deployed.depends_on.iter().filter_map(|on| at.get(on.as_str()).copied()).collect();
+            before.into_iter().collect()
+        });
         if groups.len() > MOST {
             groups = grouped(members, |_| Vec::new());
         }
         // Near those that they wait for, so that few arrows cross.
         groups.sort_by_key(|(key, members)| {
-            let before: Vec<usize> = key.after.iter().filter_map(|name| at.get(name).copied()).collect();
-            let middle = before.iter().sum::<usize>() * 16 / before.len().max(1);
+            let middle = key.after.iter().sum::<usize>() * 16 / key.after.len().max(1);
             (middle, members.first().map(|deployed| deployed.name.clone()))
         });
         for (row, (key, members)) in groups.iter().enumerate() {
@@ -153,9 +156,9 @@ fn columns(view: &View) -> BTreeMap<&str, usize> {
 
 fn grouped<'a>(
     members: &[&'a Deployed],
-    after: impl Fn(&'a Deployed) -> Vec<&'a str>,
-) -> Vec<(Key<'a>, Vec<&'a Deployed>)> {
-    let mut groups: BTreeMap<Key<'a>, Vec<&'a Deployed>> = BTreeMap::new();
+    after: impl Fn(&'a Deployed) -> Vec<usize>,
+) -> Vec<(Key, Vec<&'a Deployed>)> {
+    let mut groups: BTreeMap<Key, Vec<&'a Deployed>> = BTreeMap::new();
     for deployed in members {
         let key = Key { sync: deployed.sync, health: deployed.health, after: after(deployed) };
         groups.entry(key).or_default().push(deployed);

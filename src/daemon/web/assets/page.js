@@ -21,7 +21,7 @@ function times() {
     const at = Date.parse(time.dateTime);
     if (Number.isNaN(at)) continue;
     if (!time.title) time.title = time.textContent;
-    const text = at > Date.now() + 1000 ? time.title : ago(at) + " ago";
+    const text = at > Date.now() + 1000 ? time.title || time.textContent : ago(at) + " ago";
     if (time.textContent !== text) time.textContent = text;
   }
 }
