@@ -354,6 +354,10 @@ table! {
         entries: Count<1, 100_000_000>,
         /// Bytes of its tree (default 2GiB)
         bytes: Bytes,
+        /// Bytes of one file (default 64MiB)
+        file: Bytes,
+        /// Bytes of all paths together (default 32MiB)
+        paths: Bytes,
         /// Components of a path (default 256)
         depth: Count<1, 2000>,
     }

@@ -195,6 +195,8 @@ fn limits(raw: &RawFile) -> Limits {
     Limits {
         entries: table.entries.get().map_or(default.entries, |count| count.0),
         bytes: table.bytes.get().map_or(default.bytes, |bytes| bytes.0),
+        file: table.file.get().map_or(default.file, |bytes| bytes.0),
+        paths: table.paths.get().map_or(default.paths, |bytes| bytes.0),
         depth: table.depth.get().map_or(default.depth, |count| count.0 as u32),
     }
 }

@@ -5,9 +5,10 @@
 //! content that is nowhere is an error, never empty bytes.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::OnceLock;
 
-use crate::host::{BlobError, Blobs, Host};
+use crate::host::{BlobError, Blobs, Host, Sink};
 use crate::model::actual::Seen;
 use crate::model::pack::CommitId;
 use crate::model::record::Record;
@@ -50,11 +51,7 @@ impl<'a> Contents<'a> {
 
     /// The bytes with this digest, wherever they are.
     pub fn find(&self, content: Content) -> Result<Vec<u8>, BlobError> {
-        if let Some(bytes) = self.extra.get(&content).or_else(|| self.survey.merged.get(&content)) {
-            return Ok(bytes.clone());
-        }
-        let overlays = self.survey.resolved.iter();
-        if let Some(bytes) = overlays.filter_map(|resolved| resolved.overlay_bytes.get(&content)).next() {
+        if let Some(bytes) = self.made(content) {
             return Ok(bytes.clone());
         }
         let mut why = Vec::new();
@@ -89,6 +86,13 @@ impl<'a> Contents<'a> {
             why.push("neither a source, nor the cache, nor the host has them".to_owned());
         }
         Err(BlobError { content, why: why.join("; ") })
+    }
+
+    /// Bytes that are in memory already.
+    fn made(&self, content: Content) -> Option<&Vec<u8>> {
+        let overlays =
+            || self.survey.resolved.iter().find_map(|resolved| resolved.overlay_bytes.get(&content));
+        self.extra.get(&content).or_else(|| self.survey.merged.get(&content)).or_else(overlays)
     }
 
     /// The packs at hand first, then what records say of bases.
@@ -129,5 +133,34 @@ impl<'a> Contents<'a> {
 impl Blobs for Contents<'_> {
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError> {
         self.find(content)
+    }
+
+    fn copy(&self, content: Content, to: &mut Sink<'_>) -> Result<(), BlobError> {
+        let no = |why: String| BlobError { content, why };
+        if self.made(content).is_none() {
+            // In pieces where they are a file or a blob of their own; the other way says what is wrong with it.
+            for (source, commit) in
+                self.places.get_or_init(|| self.places()).get(&content).into_iter().flatten()
+            {
+                let copied =
+                    self.workspace.sources.get(source).map(|it| it.copy(commit.as_ref(), content, to));
+                if copied.is_some_and(|copied| copied.is_ok()) && to.holds(content) {
+                    return Ok(());
+                }
+                if !to.again() {
+                    return Err(no("they cannot be written".to_owned()));
+                }
+            }
+            let kept = self.workspace.objects.copy(content, to).is_ok_and(|there| there) && to.holds(content);
+            if kept || to.again() && matches!(self.host.copy_kept(content, to), Ok(true)) && to.holds(content)
+            {
+                return Ok(());
+            }
+            if !to.again() {
+                return Err(no("they cannot be written".to_owned()));
+            }
+        }
+        let bytes = self.find(content)?;
+        to.write_all(&bytes).map_err(|error| no(error.to_string()))
     }
 }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use super::beneath::Dir;
 use super::state::{failed, name, read};
 use super::{EditId, HostError, SavedEdit};
-use crate::model::Content;
+use crate::model::{Content, Entry};
 
 const META: &str = "meta.json";
 const CONTENT: &str = "content";
@@ -90,12 +90,12 @@ impl Edits {
         Ok(None)
     }
 
-    /// Saves bytes durably and returns the number. Bytes that an edit of this path still holds are not
+    /// Saves what `fill` writes durably and returns the number. Bytes that an edit of this path still holds are not
     /// saved twice; `None` if they were dropped and are to stay so.
     pub fn save(
         &self,
         mut edit: SavedEdit,
-        bytes: &[u8],
+        fill: impl FnOnce(&File) -> io::Result<Content>,
         dropped: Dropped,
     ) -> Result<Option<EditId>, HostError> {
         for id in self.ids()? {
@@ -112,12 +112,12 @@ impl Edits {
         }
         edit.id = self.next_id()?;
         let what = || format!("the edit of {}", edit.path);
-        let made = self.make(&edit, bytes);
+        let made = self.make(&edit, fill);
         made.map_err(|source| HostError::Io { operation: "save".into(), path: what(), source })?;
         Ok(Some(edit.id))
     }
 
-    fn make(&self, edit: &SavedEdit, bytes: &[u8]) -> io::Result<()> {
+    fn make(&self, edit: &SavedEdit, fill: impl FnOnce(&File) -> io::Result<Content>) -> io::Result<()> {
         if self.dir.stat(SCRATCH)?.is_some() {
             let scratch = self.dir.dir(SCRATCH)?;
             for (name, _) in scratch.names()? {
@@ -127,7 +127,7 @@ impl Edits {
         }
         self.dir.make_dir(SCRATCH)?;
         let scratch = self.dir.dir(SCRATCH)?;
-        for file in write(&scratch, edit, bytes)? {
+        for file in write(&scratch, edit, fill)?.1 {
             file.sync_all()?;
         }
         scratch.sync()?;
@@ -177,11 +177,17 @@ pub enum Dropped {
     SavedAgain,
 }
 
-/// Writes an edit into an empty directory; what is returned is still to be synced, as is the directory.
-pub fn write(dir: &Dir, edit: &SavedEdit, bytes: &[u8]) -> io::Result<[File; 2]> {
-    let mut content = dir.create(CONTENT)?;
-    content.write_all(bytes)?;
+/// Writes an edit into an empty directory: what `fill` writes, and of which it gives the digest. The files are still
+/// to be synced, as is the directory.
+pub fn write(
+    dir: &Dir,
+    edit: &SavedEdit,
+    fill: impl FnOnce(&File) -> io::Result<Content>,
+) -> io::Result<(Content, [File; 2])> {
+    let file = dir.create(CONTENT)?;
+    let content = fill(&file)?;
+    let edit = SavedEdit { entry: Entry { content, ..edit.entry }, ..edit.clone() };
     let mut meta = dir.create(META)?;
-    meta.write_all(&serde_json::to_vec_pretty(edit)?)?;
-    Ok([content, meta])
+    meta.write_all(&serde_json::to_vec_pretty(&edit)?)?;
+    Ok((content, [file, meta]))
 }

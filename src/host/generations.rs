@@ -5,6 +5,7 @@
 //! out, and looked at once more before they are removed: who had such a file open may have written to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, Read};
 
 use super::beneath::{Dir, Node};
@@ -106,6 +107,18 @@ impl Generations {
             _ => return Ok(None),
         };
         Ok((Content::of(&bytes) == expected.content).then_some(bytes))
+    }
+
+    /// The regular file in a slot, unverified.
+    pub fn file(&self, number: u64, slot: &str, expected: Entry) -> io::Result<Option<File>> {
+        let slots = match self.slots(number) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            slots => slots?,
+        };
+        match (expected.kind, slots.stat(slot)?.map(|stat| stat.node)) {
+            (Kind::File | Kind::Exec, Some(Node::File)) => slots.open(slot).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Holds no open file between calls and no truth: each call opens the root anew and believes what it
 //! finds there. What it remembers is where the bytes of backups lie, which never changes.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,10 +23,10 @@ use super::watch::RootWatch;
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, Health,
     HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Observation, Recovery, Resume,
-    SavedEdit, Stirs, Trust, Unchanged, check, features, glance, listing, narrow, transaction,
+    SavedEdit, Sink, Stirs, Trust, Unchanged, check, features, glance, listing, narrow, transaction,
 };
 use crate::model::record::Record;
-use crate::model::{Content, DeploymentName, FleetName, HostPath, TreePath};
+use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, TreePath};
 
 /// The most that is read of a VERSION file.
 const VERSION_LIMIT: u64 = 1 << 20;
@@ -67,6 +68,20 @@ impl LocalHost {
 
     /// Bytes that came out of a generation that is still kept.
     fn backup(&self, state: &Dir, content: Content) -> Result<Option<Vec<u8>>, HostError> {
+        self.backed_up(state, content, Generations::bytes)
+    }
+
+    /// The same as an open file, unverified.
+    fn backup_file(&self, state: &Dir, content: Content) -> Result<Option<File>, HostError> {
+        self.backed_up(state, content, Generations::file)
+    }
+
+    fn backed_up<T>(
+        &self,
+        state: &Dir,
+        content: Content,
+        take: impl FnOnce(&Generations, u64, &str, Entry) -> io::Result<Option<T>>,
+    ) -> Result<Option<T>, HostError> {
         let Some(generations) = Generations::open(state)? else { return Ok(None) };
         let numbers = generations.numbers()?;
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +91,7 @@ impl LocalHost {
             _ => generations.index()?,
         };
         let found = match known.get(&content) {
-            Some((number, slot, entry)) => generations.bytes(*number, slot, *entry),
+            Some((number, slot, entry)) => take(&generations, *number, slot, *entry),
             None => Ok(None),
         };
         *index = Some((numbers, known));
@@ -196,6 +211,23 @@ impl Host for LocalHost {
             Some(edits) => edits.find(content),
             None => Ok(None),
         }
+    }
+
+    fn copy_kept(&self, content: Content, to: &mut Sink<'_>) -> Result<bool, HostError> {
+        let Some(state) = self.state()? else { return Ok(false) };
+        let reading = || failed("read the bytes of", content.to_string());
+        let object = state.dir(name::OBJECTS).and_then(|objects| objects.open(&content.to_string()));
+        let file = match object {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match self.backup_file(&state, content)? {
+                    Some(file) => file,
+                    None => return Ok(false),
+                }
+            }
+            Err(error) => return Err(reading()(error)),
+        };
+        to.all(&file).map(|()| true).map_err(reading())
     }
 
     fn recover(&self, look: &Look, resume: &Resume) -> Result<Recovery, HostError> {

@@ -47,6 +47,7 @@ mod memory;
 mod mounts;
 mod narrow;
 pub mod pipe;
+mod pour;
 pub mod prepare;
 mod presence;
 mod probe;
@@ -76,6 +77,7 @@ pub mod wire;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -86,6 +88,7 @@ pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
 pub use self::narrow::{Narrow, Narrowed};
+pub use self::pour::Sink;
 pub use self::prepare::{Preparation, Step};
 pub use self::watch::{Stir, Stirs};
 pub use crate::model::actual::{Actual, Seen};
@@ -152,6 +155,13 @@ pub struct Observation {
 pub trait Blobs: Sync {
     /// The bytes with this digest (for a link: its text). The caller verifies.
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError>;
+
+    /// Pours the same bytes into a file, in pieces where that can be. The caller verifies.
+    fn copy(&self, content: Content, to: &mut Sink<'_>) -> Result<(), BlobError> {
+        let bytes = self.bytes(content)?;
+        // What cannot be written the sink knows better.
+        to.write_all(&bytes).map_err(|error| BlobError { content, why: error.to_string() })
+    }
 
     /// How many there are, to say after a failure what would have been needed.
     fn size(&self, content: Content) -> Option<u64> {
@@ -418,6 +428,12 @@ pub trait Host: Send + Sync {
 
     /// Bytes that the state directory keeps: object store, backups of generations, saved edits.
     fn kept(&self, content: Content) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Pours the same bytes into a file, in pieces where that can be, unverified; `false` if there are none.
+    fn copy_kept(&self, content: Content, to: &mut Sink<'_>) -> Result<bool, HostError> {
+        let Some(bytes) = self.kept(content)? else { return Ok(false) };
+        to.write_all(&bytes).map(|()| true).map_err(state::failed("write", content.to_string()))
+    }
 
     /// Finishes or undoes an interrupted switch, and watches again a generation whose watcher died, under
     /// the lock.

@@ -9,6 +9,7 @@
 //! ill. Everything needed lies on the host, so the controller may be gone. Host-owned paths are not touched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use jiff::Timestamp;
 
@@ -21,7 +22,7 @@ use super::tend::Tend;
 use super::transaction::{Carried, Round, carry};
 use super::{
     Applied, Back, BlobError, Blobs, Commit, EditId, Evidence, Health, Host, HostError, LocalHost, Recovery,
-    Reread, TakenBack, Verdict, version_file,
+    Reread, Sink, TakenBack, Verdict, version_file,
 };
 use crate::model::care::{Aftercare, Unit};
 use crate::model::cause::in_one_line;
@@ -344,6 +345,19 @@ impl Blobs for Found<'_> {
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError> {
         let why = "the host does not have them".to_owned();
         self.find(content).ok_or(BlobError { content, why })
+    }
+
+    fn copy(&self, content: Content, to: &mut Sink<'_>) -> Result<(), BlobError> {
+        if !self.made.contains_key(&content) {
+            if matches!(self.host.copy_kept(content, to), Ok(true)) && to.holds(content) {
+                return Ok(());
+            }
+            if !to.again() {
+                return Err(BlobError { content, why: "they cannot be written".to_owned() });
+            }
+        }
+        let bytes = self.bytes(content)?;
+        to.write_all(&bytes).map_err(|error| BlobError { content, why: error.to_string() })
     }
 }
 

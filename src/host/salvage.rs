@@ -1,12 +1,14 @@
 //! Saving what a person's bytes would otherwise be lost with: slots, backups, directories that came out.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Write};
 
 use rustix::path::Arg;
 
 use super::beneath::{Dir, Node, shown};
 use super::edits::{Dropped, Edits};
 use super::journal::{Manifest, slot};
+use super::pour::{Sink, digest};
 use super::sight::{Found, Looker};
 use super::state::failed;
 use super::swap::aside;
@@ -44,8 +46,8 @@ impl Salvage<'_> {
             Found::Entry(entry) if known.contains(&Some(entry)) => Ok(None),
             Found::Absent | Found::Special(_) | Found::Mount => Ok(None),
             Found::Entry(_) | Found::Busy => {
-                let Some((kind, bytes)) = bytes(slots, slot).map_err(reading())? else { return Ok(None) };
-                self.save(path, Some(&action.pack), kind, &bytes)
+                let Some(held) = held(slots, slot).map_err(reading())? else { return Ok(None) };
+                self.save(path, Some(&action.pack), &held)
             }
             Found::Directory => Ok(self.directory(slots, slot, path)?.pop()),
         }
@@ -58,9 +60,9 @@ impl Salvage<'_> {
         let reading = || failed("read what came out of", path.as_str());
         let mut saved = Vec::new();
         for slot in [slot::VERSION, &aside(slot::VERSION)] {
-            match bytes(slots, slot).map_err(reading())? {
-                Some((_, bytes)) if known.contains(&Some(Content::of(&bytes))) => {}
-                Some((kind, bytes)) => saved.extend(self.save(path, None, kind, &bytes)?),
+            match held(slots, slot).map_err(reading())? {
+                Some(held) if known.contains(&Some(held.entry.content)) => {}
+                Some(held) => saved.extend(self.save(path, None, &held)?),
                 None => {}
             }
         }
@@ -83,8 +85,8 @@ impl Salvage<'_> {
                     TreePath::new(&format!("{path}/{}", shown(&name))).unwrap_or_else(|_| path.clone());
                 if node == Node::Directory {
                     waiting.push(([at.as_slice(), b"/", &name].concat(), path));
-                } else if let Some((kind, bytes)) = bytes(&dir, name.as_slice()).map_err(reading())? {
-                    saved.extend(self.save(&path, None, kind, &bytes)?);
+                } else if let Some(held) = held(&dir, name.as_slice()).map_err(reading())? {
+                    saved.extend(self.save(&path, None, &held)?);
                 }
             }
         }
@@ -95,31 +97,56 @@ impl Salvage<'_> {
         &self,
         path: &TreePath,
         pack: Option<&PackName>,
-        kind: Kind,
-        bytes: &[u8],
+        held: &Held,
     ) -> Result<Option<EditId>, HostError> {
         let edit = SavedEdit {
             id: 0,
             path: path.clone(),
             pack: pack.cloned(),
-            entry: Entry { kind, content: Content::of(bytes) },
+            entry: held.entry,
             reason: self.reason.into(),
             generation: self.manifest.generation,
             time: self.manifest.time,
         };
-        self.edits.save(edit, bytes, self.dropped)
+        self.edits.save(edit, |to| held.copy(to), self.dropped)
     }
 }
 
-/// Kind and bytes of a file or link; `None` for anything else.
-fn bytes(dir: &Dir, name: impl Arg + Copy) -> io::Result<Option<(Kind, Vec<u8>)>> {
+/// A file or link that is to be saved.
+struct Held {
+    entry: Entry,
+    from: From,
+}
+
+enum From {
+    Link(Vec<u8>),
+    File(File),
+}
+
+impl Held {
+    /// Copies it, and gives the digest of what was copied: who writes to it may do so still.
+    fn copy(&self, to: &File) -> io::Result<Content> {
+        let mut sink = Sink::of(to);
+        match &self.from {
+            From::Link(text) => sink.write_all(text)?,
+            From::File(file) => sink.all(file)?,
+        }
+        Ok(sink.content())
+    }
+}
+
+/// The file or link with a name; `None` for anything else.
+fn held(dir: &Dir, name: impl Arg + Copy) -> io::Result<Option<Held>> {
     let Some(stat) = dir.stat(name)? else { return Ok(None) };
     match stat.node {
-        Node::Link => Ok(Some((Kind::Link, dir.link_text(name)?))),
+        Node::Link => {
+            let text = dir.link_text(name)?;
+            Ok(Some(Held { entry: Entry::of(Kind::Link, &text), from: From::Link(text) }))
+        }
         Node::File => {
-            let mut bytes = Vec::new();
-            dir.open(name)?.read_to_end(&mut bytes)?;
-            Ok(Some((Kind::regular(stat.exec()), bytes)))
+            let file = dir.open(name)?;
+            let entry = Entry { kind: Kind::regular(stat.exec()), content: digest(&file)? };
+            Ok(Some(Held { entry, from: From::File(file) }))
         }
         _ => Ok(None),
     }

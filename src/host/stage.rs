@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 
 use super::attributes::{Inherited, Replaced, forget_default};
 use super::beneath::{Dir, Node, Stat, stat_file};
@@ -20,6 +20,7 @@ use super::edits::{self, Edits};
 use super::generations;
 use super::journal::{Deed, Direction, Journal, Manifest, Step, slot};
 use super::live::{Live, out_of_reach};
+use super::pour::{Sink, fill};
 use super::sight::{Found, Sight};
 use super::state::{Ground, digest_record, failed, name};
 use super::{Blobs, Commit, HostError, SavedEdit, annals, features, layers, swap, verified};
@@ -83,6 +84,15 @@ pub fn stage(
         layered: layers::layered(ground),
     };
     stager.run()
+}
+
+/// What goes into a staged file.
+#[derive(Debug, Clone, Copy)]
+enum Bytes<'a> {
+    /// What the store has under this digest.
+    Of(Content),
+    /// These.
+    Are(&'a [u8]),
 }
 
 #[derive(Debug, Default)]
@@ -234,13 +244,18 @@ impl Stager<'_> {
         self.fit(path, sight.stat.as_ref())?;
         self.save(action, &sight)?;
         let slot = self.steps.slot();
-        let bytes = verified(self.blobs, after.content)?;
         // What comes from another path is to be read by nobody else than there.
         let from = match self.commit.plan.renames.get(path).filter(|_| action.before.is_none()) {
             Some(from) => Some(self.look(from)?),
             None => None,
         };
-        self.content(&slot::step(slot), path, after.kind, &bytes, from.as_ref().unwrap_or(&sight))?;
+        self.content(
+            &slot::step(slot),
+            path,
+            after.kind,
+            Bytes::Of(after.content),
+            from.as_ref().unwrap_or(&sight),
+        )?;
         let deed = if action.before.is_some() { Deed::Exchange(number) } else { Deed::Create(number) };
         self.steps.put.push(Step { slot, deed });
         Ok(())
@@ -251,18 +266,18 @@ impl Stager<'_> {
         slot: &str,
         path: &TreePath,
         kind: Kind,
-        bytes: &[u8],
+        bytes: Bytes<'_>,
         replaced: &Sight,
     ) -> Result<(), HostError> {
-        if kind == Kind::Link {
-            return self.link(slot, path, bytes, replaced.stat.as_ref());
+        let staging = || failed("stage", path.as_str());
+        if let (Kind::Link, Bytes::Of(content)) = (kind, bytes) {
+            return self.link(slot, path, &verified(self.blobs, content)?, replaced.stat.as_ref());
         }
-        let write = || -> io::Result<File> {
-            let mut file = self.stage.create(slot)?;
-            file.write_all(bytes)?;
-            Ok(file)
-        };
-        let file = write().map_err(failed("stage", path.as_str()))?;
+        let mut file = self.stage.create(slot).map_err(staging())?;
+        match bytes {
+            Bytes::Of(content) => fill(&file, self.blobs, content, staging())?,
+            Bytes::Are(bytes) => file.write_all(bytes).map_err(staging())?,
+        }
         match (&replaced.file, &replaced.stat) {
             (Some(old), Some(stat)) => Replaced::read(old, stat)
                 .map_err(failed("read the attributes of", path.as_str()))?
@@ -453,21 +468,6 @@ impl Stager<'_> {
     /// The bytes that an action saves, staged as the edit that they become.
     fn save(&mut self, action: &Action, sight: &Sight) -> Result<(), Halt> {
         let (true, Some(entry)) = (action.save, action.before) else { return Ok(()) };
-        let reading = || failed("read", action.path.as_str());
-        let bytes = match &sight.file {
-            Some(file) => {
-                let (mut file, mut bytes) = (file, Vec::new());
-                file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(reading())?;
-                bytes
-            }
-            None => {
-                let dir = self.live.parent(&action.path).map_err(reading())?;
-                dir.link_text(action.path.file_name()).map_err(reading())?
-            }
-        };
-        if Content::of(&bytes) != entry.content {
-            return Err(Halt::Moved { path: action.path.clone(), found: Found::Busy.words() });
-        }
         let id = match self.saves.last() {
             Some(last) => last.id.saturating_add(1),
             None => Edits::open(self.state)?.map_or(Ok(1), |edits| edits.next_id())?,
@@ -481,12 +481,28 @@ impl Stager<'_> {
             generation: self.commit.plan.next.generation,
             time: self.commit.now,
         };
-        let write = || -> io::Result<([File; 2], File)> {
+        let live = self.live.parent(&action.path).map_err(failed("read", action.path.as_str()))?;
+        let fill = |to: &File| -> io::Result<Content> {
+            let mut sink = Sink::of(to);
+            match &sight.file {
+                Some(file) => {
+                    let mut from = file;
+                    from.rewind()?;
+                    sink.all(file)?;
+                }
+                None => sink.write_all(&live.link_text(action.path.file_name())?)?,
+            }
+            Ok(sink.content())
+        };
+        let write = || -> io::Result<_> {
             self.stage.make_dir(&slot::edit(id))?;
             let dir = self.stage.dir(&slot::edit(id))?;
-            Ok((edits::write(&dir, &edit, &bytes)?, dir.readable()?))
+            Ok((edits::write(&dir, &edit, fill)?, dir.readable()?))
         };
-        let (files, dir) = write().map_err(failed("stage the edit of", action.path.as_str()))?;
+        let ((content, files), dir) = write().map_err(failed("stage the edit of", action.path.as_str()))?;
+        if content != entry.content {
+            return Err(Halt::Moved { path: action.path.clone(), found: Found::Busy.words() });
+        }
         files.into_iter().for_each(|file| self.unsynced.add(file));
         self.unsynced.add(dir);
         self.saves.push(edit);
@@ -513,8 +529,10 @@ impl Stager<'_> {
         }
         for content in &contents {
             if !held.contains(content) {
-                let bytes = verified(self.blobs, *content)?;
-                self.write(&slot::object(*content), &bytes)?;
+                let slot = slot::object(*content);
+                let file = self.stage.create(&slot).map_err(failed("stage", slot.as_str()))?;
+                fill(&file, self.blobs, *content, failed("stage", slot))?;
+                self.unsynced.add(file);
             }
         }
         Ok(contents.into_iter().collect())
@@ -541,7 +559,7 @@ impl Stager<'_> {
         }
         self.fit(path, sight.stat.as_ref())?;
         let kind = from.map_or(Kind::File, |entry| entry.kind);
-        self.content(slot::VERSION, path, kind, bytes, &sight)?;
+        self.content(slot::VERSION, path, kind, Bytes::Are(bytes), &sight)?;
         Ok(Some(((path.clone(), Content::of(bytes)), from)))
     }
 
@@ -567,7 +585,7 @@ impl Stager<'_> {
             }
             (None, _) => {
                 self.fit(path, None)?;
-                self.content(slot::LOG, path, Kind::File, b"", &absent)?;
+                self.content(slot::LOG, path, Kind::File, Bytes::Are(b""), &absent)?;
             }
         }
         Ok(Some((path.clone(), annals::log_line(text, self.commit.plan.next.generation))))

@@ -89,13 +89,17 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of a pack's tree.
     pub bytes: u64,
+    /// Bytes of one file of it: a blob of git is in memory whole while it is read.
+    pub file: u64,
+    /// Bytes of all its paths together: directories make them long for little.
+    pub paths: u64,
     /// Components of a path.
     pub depth: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 200_000, bytes: 2 << 30, depth: 256 }
+        Self { entries: 200_000, bytes: 2 << 30, file: 64 << 20, paths: 32 << 20, depth: 256 }
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::{Odb, Oid, Repository};
 
 use super::libgit2::Headers;
-use super::listing::{WalkError, read};
+use super::listing::{WalkError, blob};
 use super::rules::Intake;
 use super::{Change, TreeRules};
 use crate::model::shape::fold;
@@ -125,8 +125,8 @@ impl Walk<'_> {
                 if intake.announce(&path, size).is_err() {
                     return Ok(None);
                 }
-                let bytes = read(&self.odb, *id).map_err(unreadable)?;
-                let Ok(content) = intake.take(path.clone(), kind, &bytes) else { return Ok(None) };
+                let object = blob(&self.odb, *id).map_err(unreadable)?;
+                let Ok(content) = intake.take(path.clone(), kind, object.data()) else { return Ok(None) };
                 self.blobs.insert(content, *id);
                 intake.into_entries().pop()
             }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +21,9 @@ use super::rules::{self, Intake};
 use super::{History, PackEntry, PackSource, PackTree, Refs, SourceError, TreeRules};
 use crate::model::pack::CommitId;
 use crate::model::{Content, Kind, TreePath};
+
+/// Files from this size on are read in pieces.
+const LARGE: u64 = 1 << 20;
 
 /// A plain directory. Good for one run.
 pub struct DirectorySource {
@@ -96,10 +99,16 @@ impl DirectorySource {
                             )
                             .map_err(|error| failed("open", error.into()))?,
                         );
+                        let kind = Kind::regular(found.st_mode & 0o100 != 0);
+                        if size >= LARGE {
+                            let content = self.objects.put_file(&file, size)?;
+                            intake.take_large(path, kind, content, size);
+                            continue;
+                        }
                         // No more than was announced: a file that grows meanwhile is read as it was.
                         let mut bytes = Vec::new();
                         file.take(size).read_to_end(&mut bytes).map_err(|error| failed("read", error))?;
-                        (Kind::regular(found.st_mode & 0o100 != 0), bytes)
+                        (kind, bytes)
                     }
                     FileType::Symlink => {
                         let text = readlinkat(&at, name, Vec::new())
@@ -175,6 +184,18 @@ impl PackSource for DirectorySource {
                 self.path
             ))
         })
+    }
+
+    fn copy(
+        &self,
+        _commit: Option<&CommitId>,
+        content: Content,
+        to: &mut dyn Write,
+    ) -> Result<(), SourceError> {
+        if self.objects.copy(content, to)? {
+            return Ok(());
+        }
+        Err(SourceError::Unknown(format!("the cache holds no file with the digest {content}")))
     }
 
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {

@@ -6,6 +6,7 @@
 //! if the cache knows nothing any more, by digesting the commit's blobs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::Utf8Path;
@@ -350,6 +351,23 @@ impl PackSource for GitSource {
             }
             let error = git2::Error::from_str("its bytes are not those that were listed");
             Err(self.walk_error(WalkError::Object(id, error)))
+        })
+    }
+
+    fn copy(
+        &self,
+        commit: Option<&CommitId>,
+        content: Content,
+        to: &mut dyn Write,
+    ) -> Result<(), SourceError> {
+        self.mirror.ask(|repository| {
+            let failed = |id| move |error| self.walk_error(WalkError::Object(id, error));
+            let Some(id) = self.blob(repository, commit, content)? else {
+                return Err(SourceError::Unknown(format!("no file with the digest {content} is known")));
+            };
+            let odb = repository.odb().map_err(failed(id))?;
+            let object = odb.read(id).map_err(failed(id))?;
+            to.write_all(object.data()).map_err(|error| super::write_failed(content, error))
         })
     }
 

@@ -18,6 +18,10 @@ use super::ssh::Ssh;
 const CONNECT_TIMEOUT: i32 = 20_000;
 /// Milliseconds to wait for a server's next byte. libgit2 would wait for ever.
 const SERVER_TIMEOUT: i32 = 60_000;
+/// Bytes of one window on a pack.
+const WINDOW: usize = 16 << 20;
+/// Bytes of all windows on packs.
+const WINDOWS: usize = 32 << 20;
 
 /// Makes the settings, the first time. Every way to a repository goes through here.
 pub(super) fn settle() {
@@ -69,6 +73,9 @@ fn set() {
             // Mirrors are our own, and origins are named in the fleet file: whoever owns a repository on
             // disk, no config or hook of it is obeyed. Root reads repositories of others.
             git2::opts::set_verify_owner_validation(false),
+            // Packs are looked at through windows that do not grow with them.
+            git2::opts::set_mwindow_size(WINDOW),
+            git2::opts::set_mwindow_mapped_limit(WINDOWS),
         ]
     };
     // SAFETY: adds to a list that is read when a remote connects, which none of this process does before

@@ -8,7 +8,7 @@
 use std::fs;
 
 use camino::Utf8PathBuf;
-use git2::{ObjectType, Odb, Oid, Repository};
+use git2::{ObjectType, Odb, OdbObject, Oid, Repository};
 use serde::{Deserialize, Serialize};
 
 use super::libgit2::Headers;
@@ -139,13 +139,13 @@ fn walk(repository: &Repository, top: Oid, rules: &TreeRules, place: &str) -> Re
                     .into());
                 }
             };
-            let bytes = {
+            let object = {
                 let unreadable = |error| WalkError::Object(entry.id(), error);
                 let (_, size) = headers.read(entry.id()).map_err(unreadable)?;
                 intake.announce(&path, size as u64)?;
-                read(&odb, entry.id()).map_err(unreadable)?
+                blob(&odb, entry.id()).map_err(unreadable)?
             };
-            intake.take(path.clone(), kind, &bytes)?;
+            intake.take(path.clone(), kind, object.data())?;
             blobs.insert(path, entry.id());
         }
     }
@@ -158,14 +158,19 @@ fn walk(repository: &Repository, top: Oid, rules: &TreeRules, place: &str) -> Re
     Ok(intake.finish(place)?.into_iter().filter_map(listed).collect())
 }
 
-/// The bytes of a blob.
-pub(super) fn read(odb: &Odb<'_>, id: Oid) -> Result<Vec<u8>, git2::Error> {
+/// A blob.
+pub(super) fn blob<'a>(odb: &'a Odb<'_>, id: Oid) -> Result<OdbObject<'a>, git2::Error> {
     let object = odb.read(id)?;
     if object.kind() == ObjectType::Blob {
-        Ok(object.data().to_vec())
+        Ok(object)
     } else {
         Err(git2::Error::from_str(&format!("object {id} is no blob")))
     }
+}
+
+/// The bytes of a blob.
+pub(super) fn read(odb: &Odb<'_>, id: Oid) -> Result<Vec<u8>, git2::Error> {
+    blob(odb, id).map(|object| object.data().to_vec())
 }
 
 /// The tree object of a directory; `None` if nothing lies there, or no directory.

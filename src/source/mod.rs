@@ -25,6 +25,8 @@ pub mod ssh;
 pub mod status;
 pub mod upstream;
 
+use std::io;
+
 use crate::model::fleet::Limits;
 use crate::model::pack::CommitId;
 pub use crate::model::pack::{PackEntry, PackTree, Ref, Refs};
@@ -86,6 +88,17 @@ pub trait PackSource: Send + Sync {
 
     /// Bytes of a file of a pack tree that this source gave before, in this run or an earlier one.
     fn bytes(&self, commit: Option<&CommitId>, content: Content) -> Result<Vec<u8>, SourceError>;
+
+    /// Writes the same bytes, in pieces where that can be, unverified.
+    fn copy(
+        &self,
+        commit: Option<&CommitId>,
+        content: Content,
+        to: &mut dyn io::Write,
+    ) -> Result<(), SourceError> {
+        let bytes = self.bytes(commit, content)?;
+        to.write_all(&bytes).map_err(|source| write_failed(content, source))
+    }
 
     /// The raw bytes of a commit or of an annotated tag, for checking signatures.
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError>;
@@ -157,6 +170,11 @@ pub struct TreeRules {
     pub limits: Limits,
     /// Whether two names may differ in letter case only.
     pub distinct: bool,
+}
+
+/// Somebody who wanted the bytes cannot take them.
+fn write_failed(content: Content, source: io::Error) -> SourceError {
+    SourceError::Io { operation: "copy", path: content.to_string(), source }
 }
 
 /// What to say if none of a pack's directories exists.

@@ -7,7 +7,7 @@
 //! they need themselves. Nothing sound is ever dropped here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +15,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::SourceError;
 use crate::model::Content;
+
+/// Bytes that are read at once of a large file.
+const PIECE: usize = 1 << 20;
 
 /// A directory of files named by the digest of their bytes.
 #[derive(Debug, Clone)]
@@ -59,13 +62,67 @@ impl ObjectStore {
         Ok(None)
     }
 
+    /// Writes the bytes, unverified, in pieces; `false` if they are not there.
+    pub fn copy(&self, content: Content, to: &mut dyn Write) -> Result<bool, SourceError> {
+        let path = self.path(content);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io("open", &path, error)),
+        };
+        std::io::copy(&mut BufReader::with_capacity(PIECE, file), to)
+            .map(|_| true)
+            .map_err(|error| io("copy", &path, error))
+    }
+
+    /// Keeps the first `size` bytes of a file, which is read in pieces: once to know what is in it, and once more if
+    /// they are not there already.
+    pub fn put_file(&self, file: &File, size: u64) -> Result<Content, SourceError> {
+        let reading = |error| io("read", &self.dir, error);
+        let content = digested(file, size, &mut std::io::sink()).map_err(reading)?;
+        let path = self.path(content);
+        if fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && file.len() == size) {
+            return Ok(content);
+        }
+        write_aside(&path, |to| match digested(file, size, to)? == content {
+            true => Ok(()),
+            false => Err(std::io::Error::other("a file of the pack changed while it was read")),
+        })?;
+        Ok(content)
+    }
+
     fn path(&self, content: Content) -> Utf8PathBuf {
         self.dir.join(content.to_string())
     }
 }
 
+/// Writes the first bytes of a file to `to`, and gives their digest.
+fn digested(mut file: &File, size: u64, to: &mut dyn Write) -> std::io::Result<Content> {
+    file.rewind()?;
+    let (mut hasher, mut piece) = (blake3::Hasher::new(), vec![0; PIECE]);
+    let mut left = file.take(size);
+    loop {
+        match left.read(&mut piece) {
+            Ok(0) => return Ok(Content::from_bytes(*hasher.finalize().as_bytes())),
+            Ok(read) => {
+                hasher.update_rayon(&piece[..read]);
+                to.write_all(&piece[..read])?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Writes a file of the cache aside and renames it into place; its directory is made if needed.
 pub(super) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), SourceError> {
+    write_aside(path, |file| file.write_all(bytes))
+}
+
+fn write_aside(
+    path: &Utf8Path,
+    fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<(), SourceError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if let Some(dir) = path.parent() {
         make_dir(dir)?;
@@ -78,7 +135,7 @@ pub(super) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), SourceError> 
         .truncate(true)
         .mode(0o600)
         .open(&aside)
-        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|mut file| fill(&mut file))
         .map_err(|error| io("write", &aside, error))
         .and_then(|()| fs::rename(&aside, path).map_err(|error| io("rename", &aside, error)));
     if written.is_err() {

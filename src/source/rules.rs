@@ -19,12 +19,13 @@ pub(super) struct Intake<'a> {
     rules: &'a TreeRules,
     entries: Vec<PackEntry>,
     bytes: u64,
+    paths: u64,
     seen: u64,
 }
 
 impl<'a> Intake<'a> {
     pub(super) fn new(rules: &'a TreeRules) -> Self {
-        Self { rules, entries: Vec::new(), bytes: 0, seen: 0 }
+        Self { rules, entries: Vec::new(), bytes: 0, paths: 0, seen: 0 }
     }
 
     /// The path of a name found in `directory` (`None` is the top). Counts it, whatever it is: a tree of
@@ -52,6 +53,10 @@ impl<'a> Intake<'a> {
         if path.components().count() > self.rules.limits.depth as usize {
             return Err(too_deep(&path, self.rules));
         }
+        self.paths += path.as_str().len() as u64;
+        if self.paths > self.rules.limits.paths.saturating_mul(2) {
+            return Err(too_long(self.rules));
+        }
         Ok(path)
     }
 
@@ -59,6 +64,9 @@ impl<'a> Intake<'a> {
     pub(super) fn announce(&mut self, path: &TreePath, size: u64) -> Result<(), SourceError> {
         if self.entries.len() as u64 >= self.rules.limits.entries {
             return Err(too_many(self.rules));
+        }
+        if size > self.rules.limits.file {
+            return Err(too_large_alone(path, size, self.rules));
         }
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > self.rules.limits.bytes {
@@ -85,6 +93,11 @@ impl<'a> Intake<'a> {
         Ok(content)
     }
 
+    /// Takes in a file that was announced, and is so large that it was not read whole.
+    pub(super) fn take_large(&mut self, path: TreePath, kind: Kind, content: Content, size: u64) {
+        self.entries.push(PackEntry { path, kind, content, size, link: None });
+    }
+
     /// What was taken in, unchecked as a whole.
     pub(super) fn into_entries(self) -> Vec<PackEntry> {
         self.entries
@@ -108,8 +121,15 @@ pub(super) fn check(entries: &[PackEntry], rules: &TreeRules, place: &str) -> Re
     if entries.len() as u64 > rules.limits.entries {
         return Err(too_many(rules));
     }
-    let mut bytes = 0u64;
+    let (mut bytes, mut paths) = (0u64, 0u64);
     for entry in entries {
+        paths = paths.saturating_add(entry.path.as_str().len() as u64);
+        if paths > rules.limits.paths {
+            return Err(too_long(rules));
+        }
+        if entry.size > rules.limits.file {
+            return Err(too_large_alone(&entry.path, entry.size, rules));
+        }
         bytes = bytes.saturating_add(entry.size);
         if bytes > rules.limits.bytes {
             return Err(too_large(&entry.path, rules));
@@ -131,11 +151,22 @@ fn too_many(rules: &TreeRules) -> SourceError {
     SourceError::Refused(format!("more than {} entries (limits.entries)", rules.limits.entries))
 }
 
+fn too_long(rules: &TreeRules) -> SourceError {
+    SourceError::Refused(format!(
+        "the paths have more than {} bytes together (limits.paths)",
+        rules.limits.paths
+    ))
+}
+
 fn too_large(path: &TreePath, rules: &TreeRules) -> SourceError {
     SourceError::Refused(format!(
         "more than {} bytes (limits.bytes), counted up to {path:?}",
         rules.limits.bytes
     ))
+}
+
+fn too_large_alone(path: &TreePath, size: u64, rules: &TreeRules) -> SourceError {
+    SourceError::Refused(format!("{path:?} has {size} bytes, more than {} (limits.file)", rules.limits.file))
 }
 
 fn too_deep(path: &TreePath, rules: &TreeRules) -> SourceError {

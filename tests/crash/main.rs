@@ -4,6 +4,7 @@ mod care;
 mod disk;
 mod hostile;
 mod kill;
+mod memory;
 mod order;
 mod power;
 mod races;

@@ -138,6 +138,11 @@ fn a_mount_in_the_tree_is_found_before_anything_is_touched() {
             matches!(refused, Err(HostError::Unfit { .. }) | Ok(packfleet::host::Applied::Moved { .. })),
             "{at}: {refused:?}"
         );
+        if let ("a", Err(HostError::Unfit { why, .. })) = (at, &refused) {
+            assert!(why.contains("is another mount"), "{why}");
+        } else {
+            assert_ne!(at, "a", "{refused:?}");
+        }
         assert!(!journal, "{at}");
         assert_eq!(managed(disk.files()), one, "{at}");
         assert_eq!(fs::read(&other).expect("other"), b"1", "{at}");

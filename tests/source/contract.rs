@@ -198,7 +198,7 @@ fn limits_count_entries_and_bytes_in_the_first_run_and_later() {
         &[("a", Kind::File, b"1234"), ("b", Kind::File, b"5678"), ("c/d", Kind::Link, b"../a")];
     for subject in subjects(files) {
         let tree = |entries, bytes| {
-            let limits = Limits { entries, bytes, depth: 2 };
+            let limits = Limits { entries, bytes, depth: 2, ..Limits::default() };
             let rules = TreeRules { limits, distinct: false };
             subject.source.tree(subject.commit.as_ref(), &[None], &rules).map_err(|error| error.to_string())
         };

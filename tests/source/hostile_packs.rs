@@ -28,7 +28,13 @@ fn found(rules: &TreeRules, make: impl FnOnce(&Origin) -> Oid) -> Result<PackTre
     origin.set("heads/main", &commit.to_string());
     let source = GitSource::open(&path.join("cache"), &Url::new(origin.dir.as_str()));
     source.refresh()?;
-    source.tree(Some(&CommitId::new(&commit.to_string()).unwrap()), &[None], rules)
+    let found = source.tree(Some(&CommitId::new(&commit.to_string()).unwrap()), &[None], rules);
+    // Of this whole process, its other tests included.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 256 << 10, "{peak} kB of memory");
+    found
 }
 
 fn refused(name: &str, expected: &str, make: impl FnOnce(&Origin) -> Oid) {
@@ -246,6 +252,43 @@ fn bombs_are_cut_short() {
         origin.raw_tree(&entries)
     });
     assert!(outcome.unwrap_err().to_string().contains("limits.bytes"));
+}
+
+/// What git packs into a few kilobytes and unpacks into memory.
+#[test]
+fn one_file_is_large_alone() {
+    let limits = Limits { file: 1 << 20, ..Limits::default() };
+    let rules = TreeRules { limits, distinct: false };
+    for (size, expected) in [((1 << 20) + 1, Some("\"a\" has 1048577 bytes")), (1 << 20, None)] {
+        let outcome = found(&rules, |origin| origin.tree(&[("a", Kind::File, &vec![0; size])]));
+        match expected {
+            Some(expected) => {
+                let told = outcome.unwrap_err().to_string();
+                assert!(told.contains(expected) && told.contains("limits.file"), "{told}");
+            }
+            None => assert_eq!(outcome.unwrap().entries.len(), 1),
+        }
+    }
+}
+
+/// All that the limits allow, with names as long as they may be: what is kept of them is refused before it is much.
+#[test]
+fn many_long_names() {
+    let outcome = found(&rules(), |origin| {
+        let file = origin.blob(b"x");
+        let names: Vec<Vec<u8>> = (0..150_000).map(|number| format!("{number:0>250}").into_bytes()).collect();
+        let entries: Vec<_> = names.iter().map(|name| (FILE, name.as_slice(), file)).collect();
+        let mut tree = origin.raw_tree(&entries);
+        for _ in 0..14 {
+            tree = origin.raw_tree(&[(TREE, &[b'd'; 250], tree)]);
+        }
+        tree
+    });
+    assert!(
+        outcome.as_ref().is_err_and(|error| error.to_string().contains("limits.paths")),
+        "{:?}",
+        outcome.err()
+    );
 }
 
 #[test]
