@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workspace = Arc::new(Workspace::load(file.as_str().into(), &camino::absolute_utf8(cache)?)?);
 
     let options = Options {
+        voice: None,
         jobs: None,
         trust: Trust::StatCache,
         list: Unmanaged::Ignore,

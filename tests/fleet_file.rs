@@ -92,23 +92,15 @@ fn every_problem_is_found_and_placed() {
 
 const FULL: &str = include_str!("fleet_file/full.toml");
 
-/// A file with every key gives "not yet supported" for the keys of later, and nothing else.
+/// A file with every key is a fleet.
 #[test]
-fn keys_of_later_are_refused_and_all_others_accepted() {
+fn every_key_is_accepted() {
     let texts = [("fleet.toml", FULL)];
-    let error = parse(&files(&texts), &context()).expect_err("keys of later");
-    let refused: Vec<String> = error
-        .0
-        .iter()
-        .map(|problem| {
-            assert!(problem.message.ends_with("is not yet supported"), "{problem:?}");
-            assert!(problem.hint.is_some());
-            let (line, _) = problem.line_column(FULL);
-            format!("{line} {}", &FULL[problem.span.clone()])
-        })
-        .collect();
-    let expected = ["122 status", "132 notify"];
-    assert_eq!(refused, expected);
+    let fleet =
+        parse(&files(&texts), &context()).unwrap_or_else(|found| panic!("{:?}", shown(&found, &texts)));
+    let status = fleet.status.expect("[status]");
+    assert_eq!((status.heartbeat.as_secs(), status.hosts.len()), (3600, 1));
+    assert!(status.key.is_some());
 }
 
 /// The file with every key has every key that the schema has, and the schema every key of the file.
@@ -139,6 +131,8 @@ fn the_fixture_and_the_schema_know_the_same_keys() {
     let (mut used, mut known) = (BTreeSet::new(), BTreeSet::new());
     keys_of(&FULL.parse::<toml::Table>().map(toml::Value::Table).expect("TOML"), &mut used);
     properties_of(&json_schema(), &mut known);
+    // Instead of `git`, which the file has.
+    used.insert("directory".to_owned());
     let unused: Vec<&String> = known.difference(&used).collect();
     assert!(unused.is_empty(), "keys that the fixture lacks: {unused:?}");
     // What is left are names: of sources, packs, profiles and deployments, and paths of install maps.

@@ -181,6 +181,7 @@ stories! {
     only_here
     order
     overlays
+    plan_from_status
     problems
     renames
     revert
@@ -192,6 +193,7 @@ stories! {
     rollback
     rollback_alone
     signatures
+    status_published
     strict
     upgrade
 }

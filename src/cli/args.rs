@@ -78,6 +78,9 @@ pub struct Global {
     /// A packfleet for hosts of another architecture, sent where it is needed; may be repeated
     #[arg(long, global = true, value_name = "FILE")]
     pub agent_binary: Vec<Utf8PathBuf>,
+    /// The key that signs published statuses [default: $XDG_CONFIG_HOME/packfleet/status_key, ~/.config/…]
+    #[arg(long, global = true, value_name = "FILE", env = "PACKFLEET_STATUS_KEY", hide_env_values = true)]
+    pub status_key: Option<Utf8PathBuf>,
     /// When to colour; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -216,11 +219,14 @@ pub struct Plan {
     #[arg(long)]
     pub diff: bool,
     /// List what lies in the packs' directories and is nobody's
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from_status")]
     pub unmanaged: bool,
     /// Read every byte, whatever the stat cache says
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from_status")]
     pub full_rehash: bool,
+    /// Ask no host: plan from what is published of each ([status] of fleet.toml)
+    #[arg(long)]
+    pub from_status: bool,
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
     #[arg(long)]
     pub locked: bool,
@@ -254,6 +260,9 @@ pub struct Apply {
     /// nothing
     #[arg(value_name = "SELECTOR|FILE")]
     pub selectors: Vec<String>,
+    /// This machine is the host of this deployment: only it is changed, here, and others are known by their statuses
+    #[arg(long, value_name = "NAME", conflicts_with = "selectors")]
+    pub deployment: Option<String>,
     /// Do nothing unless the plan still has this id, of `plan -o json` or `-o markdown`
     #[arg(long, value_name = "ID", value_parser = plan_id)]
     pub plan_id: Option<PlanId>,
@@ -387,6 +396,9 @@ pub struct Status {
     /// How long to wait between two looks, as in 2s or 1m
     #[arg(long, value_name = "TIME", default_value = "2s", requires = "watch", value_parser = interval)]
     pub interval: Duration,
+    /// Ask no host: say what is published of each ([status] of fleet.toml)
+    #[arg(long, conflicts_with = "watch")]
+    pub from_status: bool,
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,

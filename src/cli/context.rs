@@ -17,6 +17,7 @@ use super::hint::Hints;
 use super::printer::can_ask;
 use crate::desired::selector::{Selector, select};
 use crate::engine::orphans::{self, Orphan};
+use crate::engine::status;
 use crate::engine::{Offline, Options, Recover, Stop, Unmanaged, Workspace};
 use crate::host::Trust;
 use crate::host::install::Agents;
@@ -36,6 +37,8 @@ pub struct Context {
     pub file: Utf8PathBuf,
     /// Where mirrors and objects are cached.
     pub cache: Utf8PathBuf,
+    /// Where the key lies that signs what this machine publishes.
+    pub status_key: Utf8PathBuf,
     /// The time of this run: the same in VERSION, log and history.
     pub now: Timestamp,
     /// Whether a person can be asked.
@@ -64,6 +67,7 @@ impl Context {
         Ok(Self {
             file: global.file.clone(),
             reach: Arc::new(Reach::new(reach(global, &cache))),
+            status_key: status_key(global.status_key.as_deref(), &cache),
             cache,
             now: now()?,
             can_ask: can_ask(),
@@ -87,6 +91,24 @@ impl Context {
     /// The fleet as it was where what is checked out and a commit parted.
     pub fn load_merge_base(&self, rev: &str) -> Result<Arc<Workspace>, CliError> {
         Ok(Arc::new(Workspace::load_merge_base(&self.file, &self.cache, rev)?))
+    }
+
+    /// The same fleet, on the host of one deployment.
+    pub fn on_host_of(&self, workspace: Arc<Workspace>, name: &str) -> Result<Arc<Workspace>, CliError> {
+        let own = self.one(&workspace, name)?.name.clone();
+        // It was just read, and nobody else has it.
+        let workspace = match Arc::try_unwrap(workspace) {
+            Ok(workspace) => workspace,
+            Err(_) => Workspace::load(&self.file, &self.cache)?.reached_by(Arc::clone(&self.reach)),
+        };
+        Ok(Arc::new(workspace.on_host_of(&own)))
+    }
+
+    /// The same fleet, with hosts as their statuses tell of them.
+    pub fn told(&self, workspace: Arc<Workspace>) -> Result<Arc<Workspace>, CliError> {
+        let names = workspace.fleet.deployments.keys().cloned().collect();
+        workspace.hear(Arc::new(status::read(&workspace, &names, self.now)?));
+        Ok(workspace)
     }
 
     /// The deployments that selectors mean; all for none.
@@ -137,6 +159,7 @@ impl Context {
             offline: Offline::Waits,
             stop: Stop::default(),
             now: self.now,
+            voice: None,
         }
     }
 }
@@ -229,6 +252,17 @@ fn cache(given: Option<&Utf8Path>) -> Result<Utf8PathBuf, CliError> {
         },
     };
     camino::absolute_utf8(&path).map_err(|error| wrong(format!("the cache directory {path}: {error}")))
+}
+
+/// Where this machine's key lies.
+fn status_key(given: Option<&Utf8Path>, cache: &Utf8Path) -> Utf8PathBuf {
+    let directory = |name: &str| env::var(name).ok().filter(|value| value.starts_with('/'));
+    match (given, directory("XDG_CONFIG_HOME"), directory("HOME")) {
+        (Some(path), ..) => path.to_owned(),
+        (None, Some(config), _) => Utf8PathBuf::from(config).join("packfleet/status_key"),
+        (None, None, Some(home)) => Utf8PathBuf::from(home).join(".config/packfleet/status_key"),
+        (None, None, None) => cache.join("status_key"),
+    }
 }
 
 /// How hosts are reached: with this ssh config, these agents, and sockets where nobody else comes.

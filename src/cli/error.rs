@@ -25,6 +25,7 @@ use crate::engine::edited::EditedError;
 use crate::engine::export::ExportError;
 use crate::engine::lock::WriteError;
 use crate::engine::saved::SavedError;
+use crate::engine::status::ReadError;
 use crate::engine::{Failure, LoadError, overlay};
 use crate::host::HostError;
 use crate::host::wire::WireError;
@@ -86,6 +87,9 @@ pub enum CliError {
     /// A directory cannot be read as a pack.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Statuses cannot be read.
+    #[error(transparent)]
+    Statuses(#[from] ReadError),
     /// Nothing was captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -177,7 +181,7 @@ impl CliError {
             | Self::Select(_)
             | Self::Load(LoadError::Invalid { .. } | LoadError::Lock { .. }) => Exit::Usage,
             Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
-            Self::SavedPlan { .. } => Exit::Usage,
+            Self::SavedPlan { .. } | Self::Statuses(ReadError::Nowhere) => Exit::Usage,
             Self::OtherPlan { .. } => Exit::Refused,
             Self::Capture(error) => of_capture(error),
             Self::Export(error) => of_export(error),
@@ -225,6 +229,10 @@ impl CliError {
             Self::OtherPlan { .. } | Self::SavedPlan { .. } => {
                 Some(format!("{} FILE shows and saves it as it is now", hints.command(&["plan", "--out"])))
             }
+            Self::Statuses(ReadError::Nowhere) => {
+                Some("say where: [status] with `git` or `directory`".to_owned())
+            }
+            Self::Statuses(ReadError::Store(_)) => Some("see that the store of [status] answers".to_owned()),
             Self::Failure { deployment, failure } => hints.of_failure(failure, deployment),
             Self::Editor { hint, .. } => Some(hint.clone()),
             Self::OverlayWork(failure) => hints.of_overlay(failure),

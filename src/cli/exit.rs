@@ -77,7 +77,7 @@ pub fn of_report(report: &Report, counts: Counts) -> Exit {
         Outcome::Planned if counts < Counts::Changes => Exit::Done,
         Outcome::Planned => Exit::Changes,
         Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Exit::Done,
-        Outcome::Waiting | Outcome::Offline => Exit::Waiting,
+        Outcome::Waiting | Outcome::Undecided | Outcome::Offline => Exit::Waiting,
         Outcome::Held => Exit::Held,
         Outcome::Refused => Exit::Refused,
         Outcome::Locked => Exit::Locked,
@@ -89,6 +89,11 @@ pub fn of_report(report: &Report, counts: Counts) -> Exit {
         Some(taken) if taken.went_back() => by_outcome.max(Exit::TakenBack),
         Some(_) => by_outcome.max(Exit::Failed),
         None => by_outcome,
+    };
+    // What it rests on is too old to count on: the host has the last word.
+    let by_outcome = match report.told.as_ref().is_some_and(|told| told.stale) {
+        true => by_outcome.max(Exit::Waiting),
+        false => by_outcome,
     };
     let drifted = counts == Counts::Drift
         && report.survey.as_ref().is_some_and(|survey| {

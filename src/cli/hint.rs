@@ -6,6 +6,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::printer::{shown, word};
+use crate::engine::status::Unheard;
 use crate::engine::{Failure, overlay};
 use crate::host::HostError;
 use crate::host::examine::Fix;
@@ -164,6 +165,16 @@ impl Hints {
                 return Some(format!("{plan} shows it as it is now; save that, and agree to it"));
             }
             Failure::Lost(_) => return Some(format!("report it, with the output of {apply} -vv")),
+            Failure::Unheard(Unheard::Silent) => return Some(format!("{apply} publishes it")),
+            Failure::Unheard(Unheard::Unread(_)) => {
+                return Some("see that the store of [status] answers; the next pass asks again".to_owned());
+            }
+            Failure::Unheard(Unheard::Refused(_)) => {
+                return Some(format!(
+                    "find out who can write there, then {apply} publishes it anew; a key that changed is corrected in {}",
+                    self.file()
+                ));
+            }
             Failure::Ill(_) | Failure::Request(_) => return None,
             Failure::Interrupted => return Some(apply),
         };

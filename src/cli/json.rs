@@ -25,6 +25,8 @@
 //!   taken_back tried, said, evidence, generation, said_afterwards, still, edits, stuck, saved: of a change that
 //!              was found unhealthy; or null
 //!   unmanaged  names, where they were asked for
+//!   undecided  path, pack, doubt (merge, keys, stranger, hidden, renamed), text: what a status does not decide
+//!   status     time, by (controller, host), age_seconds, stale: what it was told from, if no host was asked; or null
 //!   failure    message, causes, next; or null
 //! orphans      deployment, root, generation, files: deployments without a stanza (plan and status of all)
 //! ```
@@ -46,7 +48,7 @@ use super::report::words;
 use crate::desired::finding::Finding;
 use crate::engine::mask::Mask;
 use crate::engine::report::{cause_word, conflict_word};
-use crate::engine::{Report, Survey, Workspace};
+use crate::engine::{Outcome, Report, Survey, Workspace};
 use crate::host::{Back, Evidence, Health, SavedEdit, TakenBack};
 use crate::model::DeploymentName;
 use crate::model::fleet::Deployment;
@@ -160,7 +162,7 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "generation": survey.map(|survey| survey.plan.generation),
         "committed": report.committed,
         "interrupted": observation.and_then(|seen| seen.interrupted.as_ref()).map(|i| i.generation),
-        "plan": survey.map(|survey| survey.plan.id().to_string()),
+        "plan": survey.filter(|_| report.outcome != Outcome::Undecided).map(|survey| survey.plan.id().to_string()),
         "packs": survey.map(packs).unwrap_or_default(),
         "actions": survey.map(|survey| json!(survey.plan.actions)).unwrap_or_else(|| json!([])),
         "renames": survey.map(renames).unwrap_or_default(),
@@ -175,8 +177,21 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "health": report.health.as_ref().map(|health| health_of(workspace, health)),
         "taken_back": report.taken_back().map(|taken| taken_back(workspace, taken)),
         "unmanaged": observation.map(|seen| json!(seen.actual.unmanaged)).unwrap_or_else(|| json!([])),
+        "undecided": undecided(report),
+        "status": report.told.as_ref().map(|told| json!({
+            "time": told.time,
+            "by": told.by,
+            "age_seconds": told.age.as_secs(),
+            "stale": told.stale,
+        })),
         "failure": failure,
     })
+}
+
+/// Paths that only the host's bytes decide.
+fn undecided(report: &Report) -> Vec<Value> {
+    let one = |(path, it): (&crate::model::TreePath, &crate::engine::status::Undecided)| json!({ "path": path, "pack": it.pack, "doubt": it.doubt, "text": it.doubt.to_string() });
+    super::report::told::undecided(report).iter().map(one).collect()
 }
 
 /// The last word on health.

@@ -20,6 +20,7 @@ pub mod exit;
 pub mod hint;
 pub mod interrupt;
 pub mod json;
+mod keys;
 pub mod output;
 pub mod printer;
 pub mod progress;

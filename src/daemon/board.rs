@@ -321,7 +321,7 @@ fn standing(report: &Report) -> Standing {
         Outcome::InSync | Outcome::Applied | Outcome::RolledBack if edited() => Standing::Edited,
         Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Standing::InSync,
         Outcome::Planned if survey.is_some_and(|survey| survey.observation.record.is_none()) => Standing::New,
-        Outcome::Planned => Standing::Pending,
+        Outcome::Planned | Outcome::Undecided => Standing::Pending,
         Outcome::TakenBack => Standing::Unhealthy,
         Outcome::Waiting => Standing::Waiting,
         Outcome::Offline => Standing::Offline,

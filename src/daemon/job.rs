@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::queue::{Came, Job, Kind};
-use crate::engine::{Failure, Options, Outcome, Recover, Report, Workspace, fleet, whereabouts};
+use crate::engine::{
+    Failure, Options, Outcome, Recover, Report, Workspace, fleet, publish_status, whereabouts,
+};
 use crate::host::{Health, Trust};
 use crate::model::DeploymentName;
 use crate::model::fleet::{Mode, State};
@@ -39,6 +41,9 @@ pub(super) fn carry_out(job: Job, workspace: Arc<Workspace>, mut options: Option
     };
     if let Ok(reports) = &mut reports {
         whereabouts::find(&workspace, reports);
+        for unpublished in publish_status(&workspace, reports, &options) {
+            tracing::warn!("{unpublished}");
+        }
     }
     Done { job, workspace, reports, began, took: clock.elapsed() }
 }

@@ -17,9 +17,9 @@ use crate::desired::selector::{Selector, SelectorError, select};
 use crate::engine::Workspace;
 use crate::engine::workspace::LoadError;
 use crate::host::reach::Reach;
-use crate::model::SourceName;
 use crate::model::cause::in_one_line;
 use crate::model::pack::CommitId;
+use crate::model::{DeploymentName, SourceName};
 use crate::source::SourceError;
 use crate::source::upstream::{Tip, Upstream};
 
@@ -47,6 +47,8 @@ pub struct Reader {
     pub reach: Arc<Reach>,
     /// Whom the loop cares for; all for none.
     pub select: Vec<Selector>,
+    /// The deployment whose host this machine is, if it cares for that one alone.
+    pub own: Option<DeploymentName>,
 }
 
 /// The fleet in force.
@@ -141,7 +143,11 @@ impl Reader {
     }
 
     fn finish(&self, workspace: Workspace) -> Arc<Workspace> {
-        Arc::new(workspace.reached_by(Arc::clone(&self.reach)))
+        let workspace = workspace.reached_by(Arc::clone(&self.reach));
+        Arc::new(match &self.own {
+            Some(own) => workspace.on_host_of(own),
+            None => workspace,
+        })
     }
 
     /// The fleet as its files are, if that is another one than is in force.

@@ -20,7 +20,8 @@ use super::queue::{Group, Job, Moved, Next, Queue};
 use super::signals;
 use super::watchers::Watchers;
 use crate::desired::selector::select;
-use crate::engine::{Options, Outcome, Stop};
+use crate::engine::status::Voice;
+use crate::engine::{Options, Outcome, Stop, Workspace};
 use crate::model::DeploymentName;
 use crate::model::fleet::Fleet;
 
@@ -33,11 +34,16 @@ pub struct Settings {
     pub reader: Reader,
     /// How passes are done; the loop sets what depends on the pass.
     pub options: Options,
+    /// Who publishes what passes see of a fleet; the text says why nobody can.
+    pub voice: Box<Voices>,
     /// Who is told.
     pub audiences: Vec<Box<dyn Audience>>,
     /// Where chance comes from.
     pub seed: u64,
 }
+
+/// Who speaks for a fleet.
+pub type Voices = dyn Fn(&Workspace) -> Result<Option<Arc<Voice>>, String>;
 
 /// Why the loop did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +179,10 @@ impl Owner {
                 let Some(force) = &self.force else { return };
                 let (workspace, mut options) = (Arc::clone(&force.workspace), self.settings.options.clone());
                 options.stop = Stop::default();
+                options.voice = (self.settings.voice)(&workspace).unwrap_or_else(|why| {
+                    tracing::warn!("no status is published: {why}");
+                    None
+                });
                 let (kept, stop) = (job.clone(), options.stop.clone());
                 let task =
                     self.jobs.spawn_blocking(move || Event::Done(job::carry_out(job, workspace, options)));

@@ -27,6 +27,7 @@ mod not_yet;
 mod noun;
 mod packs;
 mod profile;
+mod publishing;
 mod range;
 mod raw;
 mod read;

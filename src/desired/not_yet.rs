@@ -6,8 +6,7 @@
 use super::report::{Fault, fault};
 
 /// Table, key (or a kind of value of a key, after a space), and what to do until then.
-const NOT_YET: [(&str, &str, &str); 1] =
-    [("a fleet file", "status", "ask each controller by `packfleet status`")];
+const NOT_YET: [(&str, &str, &str); 0] = [];
 
 /// Why a key, or a kind of its value, is refused for now; `None` once it is supported.
 pub(super) fn refusal(table: &str, key: &str) -> Option<Fault> {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use super::document::{Node, Value};
 use super::noun::{FromEnvironment, RefName, Revision, Within};
 use super::problem::quoted;
+use super::publishing::PublicKey;
 use super::read::{At, Map, Read, expected, table};
 use super::report::{Report, fault};
 use super::requirement::VersionRange;
@@ -242,6 +243,8 @@ table! {
         window: RawWindow,
         /// Checks of health instead of the pack's, by pack
         health: Map<List<RawHealth>>,
+        /// The public key with which the host signs its own status, as `packfleet bootstrap` prints it
+        status_key: PublicKey,
     }
 }
 
@@ -340,10 +343,14 @@ table! {
     RawStatus is "[status]" {
         /// A git repository that takes them
         git: String,
-        /// Below which refs
+        /// A directory that takes them, instead of git
+        directory: String,
+        /// Below which refs (default "refs/packfleet/status")
         ref_prefix: RefName,
-        /// How often, if nothing changes
+        /// How often, if nothing changes (default 15m); three times as old, a status is stale
         heartbeat: Period,
+        /// The public key of whoever applies to many and publishes for them; its word counts for every deployment
+        key: PublicKey,
     }
 }
 

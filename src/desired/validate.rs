@@ -11,6 +11,7 @@ use super::fleet_file::Context;
 use super::packs::{Policy, accept, known, packs, sources};
 use super::problem::quoted;
 use super::profile::Written;
+use super::publishing::publishing;
 use super::raw::{RawFile, RawFleet};
 use super::read::{At, Field};
 use super::report::{Place, Report, fault};
@@ -49,6 +50,7 @@ pub(super) fn fleet(
     }
     let rollout = rollout::stages(raw, written, &packs, &deployments, report);
     let budget = budget(raw, report);
+    let status = publishing(raw, written, &context.directory, report);
     retry(raw, report);
     let outward = outward(raw, report);
     if !report.is_empty() {
@@ -66,6 +68,7 @@ pub(super) fn fleet(
         rhythm: rhythm(raw),
         outward: outward?,
         limits: limits(raw),
+        status,
         sources,
         packs,
         deployments,

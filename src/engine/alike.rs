@@ -16,12 +16,13 @@ pub(super) struct Alike<'a> {
     contents: &'a Contents<'a>,
     known: BTreeMap<Content, Option<Rc<[u8]>>>,
     held: usize,
+    missed: bool,
 }
 
 impl<'a> Alike<'a> {
     /// Bytes come from there.
     pub(super) fn new(contents: &'a Contents<'a>) -> Self {
-        Self { contents, known: BTreeMap::new(), held: 0 }
+        Self { contents, known: BTreeMap::new(), held: 0, missed: false }
     }
 
     /// How much of the larger one is in the other, in percent. What cannot be read, or is too large, is like
@@ -32,11 +33,18 @@ impl<'a> Alike<'a> {
         if a.len().min(b.len()) * 2 < a.len().max(b.len()) { 0 } else { similarity(&a, &b) }
     }
 
+    /// Whether something was asked for whose bytes are nowhere.
+    pub(super) fn missed(&self) -> bool {
+        self.missed
+    }
+
     fn read(&mut self, content: Content) -> Option<Rc<[u8]>> {
         if let Some(known) = self.known.get(&content) {
             return known.clone();
         }
-        let bytes = self.contents.find(content).ok().filter(|bytes| bytes.len() as u64 <= MAX_BYTES);
+        let found = self.contents.find(content).ok();
+        self.missed |= found.is_none();
+        let bytes = found.filter(|bytes| bytes.len() as u64 <= MAX_BYTES);
         let bytes: Option<Rc<[u8]>> = bytes.map(Into::into);
         self.held += bytes.as_ref().map_or(0, |bytes| bytes.len());
         if self.held > REMEMBERED {

@@ -19,6 +19,7 @@ use crate::host::HostError;
 use crate::host::examine::services::answer;
 use crate::host::examine::{About, Exam, Finding, text};
 use crate::host::prepare::{Intent, Linger, Preparation, Step, StepState};
+use crate::host::status_key::Speaks;
 use crate::model::care::{Check, Manager, Service, Unit, Watched};
 use crate::model::cause::in_one_line;
 use crate::model::fleet::{Deployment, HostAddress};
@@ -161,8 +162,9 @@ pub fn bootstrap(
 ) -> Vec<Told<Vec<Step>>> {
     side_by_side(workspace, selected, options, |deployment| {
         let users = units(workspace, deployment).iter().any(|unit| unit.manager == Manager::User);
+        let speaks = workspace.fleet.status.as_ref().map_or(Speaks::Never, |_| Speaks::ForItself);
         let linger = if users { Linger::Needed } else { Linger::Unneeded };
-        let mut steps = workspace.host(deployment).prepare(&Preparation { linger, intent })?;
+        let mut steps = workspace.host(deployment).prepare(&Preparation { linger, speaks, intent })?;
         if deployment.host != HostAddress::Local {
             // To ask a host anything is to have an agent there: a look that only tells puts it in place, too.
             let agent = "an agent of this build is in place: it comes with the connection";

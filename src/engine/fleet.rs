@@ -21,6 +21,7 @@ use super::orphans;
 use super::pass;
 use super::report::{Failure, Outcome, Report, Wait};
 use super::resolve::{Resolutions, resolve};
+use super::status;
 use super::workspace::Workspace;
 use super::{Event, Events, Offline, Options};
 
@@ -55,6 +56,7 @@ pub fn survey(
     events: &Arc<dyn Events + Send + Sync>,
 ) -> Result<Vec<Report>, std::io::Error> {
     let all = with_dependencies(workspace, selected);
+    status::hear_others(workspace, &all, options);
     let resolutions = Arc::new(resolve(workspace, &all, events.as_ref()));
     let mut by_name: BTreeMap<DeploymentName, Report> = BTreeMap::new();
     let mut asked: Vec<DeploymentName> = all.iter().cloned().collect();
@@ -107,6 +109,11 @@ fn one_survey(
         return Report::failed(name, Failure::Request(text));
     };
     events.event(Event::Looking(name.clone()));
+    if let Some(statuses) = workspace.statuses_of(&name) {
+        let report = status::survey::survey(workspace, &statuses, resolutions, deployment, options);
+        events.event(Event::Looked(name));
+        return report;
+    }
     let report = glance::in_sync(workspace, resolutions, deployment, options)
         .or_else(|| narrow::survey(workspace, resolutions, deployment, options))
         .unwrap_or_else(|| pass::survey(workspace, resolutions, deployment, options));

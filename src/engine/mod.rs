@@ -11,6 +11,7 @@
 //! export     the same, or overlays    ─► a commit for the pack's repository
 //! against    what a change of the fleet repository causes: two fleets' plans for the same hosts
 //! doctor     what hosts, sources and this machine are fit for; and what makes a new host fit
+//! status     what hosts hold, published; and plans from that alone, without a host
 //! saved      plans in a file: what was agreed to is carried out, or refused by name
 //! decide     rollback, resolve, retry, saved edits: each is a plan of its own kind
 //! ```
@@ -48,12 +49,14 @@ pub mod resolve;
 pub mod rollback;
 pub mod saved;
 mod sketch;
+pub mod status;
 pub mod strict;
 pub mod whereabouts;
 pub mod working_tree;
 pub mod workspace;
 
 pub use report::{Failure, Outcome, Report, Survey, Wait};
+pub use status::publish_status;
 pub use workspace::{LoadError, Workspace};
 
 use std::sync::Arc;
@@ -81,6 +84,8 @@ pub struct Options {
     pub stop: Stop,
     /// The time that VERSION, log and history will show.
     pub now: Timestamp,
+    /// Who publishes what a pass saw; `None`: nobody.
+    pub voice: Option<Arc<status::Voice>>,
 }
 
 /// What a host is that does not answer.

@@ -102,6 +102,7 @@ impl World {
 
 fn options() -> Options {
     Options {
+        voice: None,
         jobs: Some(1),
         offline: Offline::Waits,
         stop: Stop::default(),

@@ -124,30 +124,7 @@ pub(crate) fn plan_for(
     desired: Desired,
     resolved: Vec<Arc<Resolved>>,
 ) -> Survey {
-    let mut survey = Survey {
-        deployment: deployment.name.clone(),
-        desired,
-        observation,
-        drift: Drift::default(),
-        // Replaced below, once merges are answered; a survey needs one to find bytes with.
-        plan: Plan {
-            purpose: Purpose::Sync,
-            generation: 0,
-            record: None,
-            actions: Vec::new(),
-            renames: Default::default(),
-            holds: Vec::new(),
-            prune: Vec::new(),
-            next: Record::empty(
-                workspace.fleet.name.clone(),
-                deployment.name.clone(),
-                deployment.root.clone(),
-            ),
-            commits: false,
-        },
-        merged: BTreeMap::new(),
-        resolved,
-    };
+    let mut survey = unplanned(workspace, deployment, observation, desired, resolved);
     let mut drift = question(workspace, deployment, &survey).drift();
     let keys = keys_of_hosts::owned(packs_of(&drift, &survey.desired));
     let contents = Contents::new(workspace, host, &survey, NOTHING);
@@ -171,7 +148,44 @@ pub(crate) fn plan_for(
     survey
 }
 
-fn question<'a>(workspace: &'a Workspace, deployment: &'a Deployment, survey: &'a Survey) -> Question<'a> {
+/// A survey before anything is judged; one is needed to find bytes with.
+pub(super) fn unplanned(
+    workspace: &Workspace,
+    deployment: &Deployment,
+    observation: Observation,
+    desired: Desired,
+    resolved: Vec<Arc<Resolved>>,
+) -> Survey {
+    Survey {
+        deployment: deployment.name.clone(),
+        desired,
+        observation,
+        drift: Drift::default(),
+        plan: Plan {
+            purpose: Purpose::Sync,
+            generation: 0,
+            record: None,
+            actions: Vec::new(),
+            renames: Default::default(),
+            holds: Vec::new(),
+            prune: Vec::new(),
+            next: Record::empty(
+                workspace.fleet.name.clone(),
+                deployment.name.clone(),
+                deployment.root.clone(),
+            ),
+            commits: false,
+        },
+        merged: BTreeMap::new(),
+        resolved,
+    }
+}
+
+pub(super) fn question<'a>(
+    workspace: &'a Workspace,
+    deployment: &'a Deployment,
+    survey: &'a Survey,
+) -> Question<'a> {
     Question {
         fleet: &workspace.fleet.name,
         deployment,
@@ -183,9 +197,14 @@ fn question<'a>(workspace: &'a Workspace, deployment: &'a Deployment, survey: &'
     }
 }
 
+/// Files of which keys are the host's, as a survey found them.
+pub(super) fn keys_of(survey: &Survey) -> keys_of_hosts::Keys {
+    keys_of_hosts::owned(packs_of(&survey.drift, &survey.desired))
+}
+
 /// What is wanted of each pack, and what `fleet.toml` gives: a key that it calls the host's is so at once,
 /// also in a pack whose version is held or rejected.
-fn packs_of<'a>(drift: &'a Drift, desired: &'a Desired) -> impl Iterator<Item = &'a RecordedPack> {
+pub(super) fn packs_of<'a>(drift: &'a Drift, desired: &'a Desired) -> impl Iterator<Item = &'a RecordedPack> {
     let wanted = drift.packs.values().filter_map(|pack| pack.wanted.as_ref());
     let given = desired.packs.values().filter_map(|resolution| match resolution {
         Resolution::Pinned(pack) => Some(&pack.recorded),
@@ -219,6 +238,12 @@ pub(crate) fn merge_all(
 /// VERSION and log are packfleet's own; a pack may not install them, and a VERSION file that is no JSON
 /// object belongs to somebody else.
 fn reserved(workspace: &Workspace, observation: &Observation, plan: &Plan) -> Option<Hold> {
+    let error = version_file::parse(observation.version_file.as_deref()).err();
+    reserved_where(workspace, error.map(|error| error.to_string()), plan)
+}
+
+/// The same, where it is known already what is wrong with the VERSION file.
+pub(super) fn reserved_where(workspace: &Workspace, wrong: Option<String>, plan: &Plan) -> Option<Hold> {
     let own = [&workspace.fleet.version_file, &workspace.fleet.sync_log];
     for path in own.into_iter().flatten() {
         if let Some(recorded) = plan.next.entries.get(path) {
@@ -230,13 +255,13 @@ fn reserved(workspace: &Workspace, observation: &Observation, plan: &Plan) -> Op
         }
     }
     let path = workspace.fleet.version_file.as_ref()?;
-    let error = version_file::parse(observation.version_file.as_deref()).err()?;
+    let error = wrong?;
     let text = format!("{path} on the host is not packfleet's to replace: {error}; move it away");
     Some(Hold { pack: None, path: Some(path.clone()), cause: HoldCause::Version(text) })
 }
 
 /// Nothing is done, because of `hold`.
-fn halt(mut plan: Plan, hold: Hold, known: &Record) -> Plan {
+pub(super) fn halt(mut plan: Plan, hold: Hold, known: &Record) -> Plan {
     plan.actions.clear();
     plan.renames.clear();
     plan.prune.clear();

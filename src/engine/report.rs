@@ -11,6 +11,7 @@ use crate::plan::gate::Reason;
 use crate::plan::{Drift, Judged, Standing};
 
 use super::resolve::Resolved;
+use super::status::{FromStatus, Unheard};
 use super::whereabouts::Whereabouts;
 
 /// One deployment, looked at and planned; nothing was written.
@@ -78,6 +79,8 @@ pub enum Outcome {
     RolledBack,
     /// A change was found ill and taken back: see the failure.
     TakenBack,
+    /// Some paths only the host's bytes decide, and the plan was made from its status: see there.
+    Undecided,
     /// Something else must happen first: see the waits.
     Waiting,
     /// Its host does not answer: see the failure.
@@ -126,6 +129,9 @@ pub enum Failure {
         /// The plan now.
         now: Option<PlanId>,
     },
+    /// Nothing is known of it, and its host was not to be asked.
+    #[error("{0}")]
+    Unheard(#[source] Unheard),
     /// A worker died; a defect of packfleet.
     #[error("the pass over {0} ended without an answer; this is a defect of packfleet")]
     Lost(DeploymentName),
@@ -183,6 +189,8 @@ pub struct Report {
     pub recovered: Option<Recovery>,
     /// What went wrong.
     pub failure: Option<Failure>,
+    /// What it was made from, if that was a status.
+    pub told: Option<FromStatus>,
     /// Where its edits exist, once [`super::whereabouts::find`] looked.
     pub whereabouts: Option<Whereabouts>,
 }
@@ -205,6 +213,7 @@ impl Report {
             health,
             recovered,
             failure: None,
+            told: None,
             whereabouts: None,
         }
     }
@@ -213,7 +222,9 @@ impl Report {
     pub fn failed(deployment: DeploymentName, failure: Failure) -> Self {
         let outcome = match &failure {
             Failure::Host(HostError::Locked { .. }) => Outcome::Locked,
-            Failure::Host(HostError::Unreachable { .. }) => Outcome::Offline,
+            Failure::Host(HostError::Unreachable { .. })
+            | Failure::Unheard(Unheard::Silent | Unheard::Unread(_)) => Outcome::Offline,
+            Failure::Unheard(Unheard::Refused(_)) => Outcome::Refused,
             _ => Outcome::Failed,
         };
         Self {
@@ -229,6 +240,7 @@ impl Report {
             health: None,
             recovered: None,
             failure: Some(failure),
+            told: None,
             whereabouts: None,
         }
     }

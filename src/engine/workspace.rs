@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::edited;
 use super::repository::{LOCK, Overlays, Repository};
+use super::status::Statuses;
 use crate::desired::compose;
 use crate::desired::fleet_file::{self, Context, FleetText};
 use crate::desired::lock::{Lock, LockError};
@@ -18,8 +19,8 @@ use crate::desired::problem::Problems;
 use crate::desired::secrets::Rules;
 use crate::host::Host;
 use crate::host::reach::Reach;
-use crate::model::fleet::{Deployment, Fleet, Source};
-use crate::model::{OverlayName, SourceName, TreePath};
+use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
+use crate::model::{DeploymentName, OverlayName, SourceName, TreePath};
 use crate::source::checkout::{self, FleetCommit};
 use crate::source::snapshot::Snapshot;
 use crate::source::{DirectorySource, GitSource, Memo, ObjectStore, PackSource, SourceError};
@@ -54,6 +55,10 @@ pub struct Workspace {
     pub(crate) secrets: OnceLock<Option<Rules>>,
     /// How hosts are reached.
     reach: Arc<Reach>,
+    /// What hosts published, where they are known by that alone.
+    statuses: Mutex<Option<Arc<Statuses>>>,
+    /// The deployment whose host this machine is, where it cares for that one alone.
+    own: Option<DeploymentName>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -242,6 +247,8 @@ impl Workspace {
             texts,
             secrets: OnceLock::new(),
             reach: Arc::default(),
+            statuses: Mutex::default(),
+            own: None,
         }
     }
 
@@ -286,6 +293,41 @@ impl Workspace {
         self
     }
 
+    /// The same, with hosts as their statuses tell of them: none is reached.
+    pub fn told_by(self, statuses: Arc<Statuses>) -> Self {
+        self.hear(statuses);
+        self
+    }
+
+    /// The same, on the host of one deployment: its files are here, and all others are known by their statuses.
+    pub fn on_host_of(mut self, name: &DeploymentName) -> Self {
+        if let Some(deployment) = self.fleet.deployments.get_mut(name) {
+            deployment.host = HostAddress::Local;
+        }
+        self.own = Some(name.clone());
+        self
+    }
+
+    /// The deployment whose host this machine is, where it cares for that one alone.
+    pub fn own(&self) -> Option<&DeploymentName> {
+        self.own.as_ref()
+    }
+
+    /// From now on, hosts are as these tell of them.
+    pub(crate) fn hear(&self, statuses: Arc<Statuses>) {
+        *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = Some(statuses);
+    }
+
+    /// What hosts published, where they are known by that alone.
+    pub fn statuses(&self) -> Option<Arc<Statuses>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What tells of a deployment's host, where it is not to be asked itself.
+    pub(crate) fn statuses_of(&self, name: &DeploymentName) -> Option<Arc<Statuses>> {
+        self.statuses().filter(|_| self.own.as_ref() != Some(name))
+    }
+
     /// The commit that is checked out around the fleet file, if it lies in a git repository.
     pub fn commit(&self) -> Option<&FleetCommit> {
         self.commit.get_or_init(|| checkout::head(&self.fleet.directory)).as_ref()
@@ -308,7 +350,10 @@ impl Workspace {
 
     /// The host of a deployment. Nothing happens to it yet.
     pub fn host(&self, deployment: &Deployment) -> Box<dyn Host> {
-        self.reach.host(deployment, &self.fleet)
+        match self.statuses_of(&deployment.name) {
+            Some(statuses) => statuses.host(deployment),
+            None => self.reach.host(deployment, &self.fleet),
+        }
     }
 }
 

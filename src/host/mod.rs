@@ -63,6 +63,7 @@ mod spread;
 pub mod ssh;
 mod stage;
 mod state;
+pub mod status_key;
 mod steps;
 mod swap;
 mod switch;

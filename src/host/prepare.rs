@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::examine::services::{User, answer, enable_linger, make_root, user};
 use super::examine::{About, Fix, text};
 use super::state::Ground;
+use super::status_key::{self, Speaks};
 use super::transaction::{open_or_make, state_or_make};
 use crate::model::HostPath;
 use crate::model::cause::in_one_line;
@@ -19,6 +20,8 @@ use crate::model::path::STATE_DIR;
 pub struct Preparation {
     /// Whether units of the user are to run without a login.
     pub linger: Linger,
+    /// Whether it needs a key to sign its status with.
+    pub speaks: Speaks,
     /// Whether it is done or only told.
     pub intent: Intent,
 }
@@ -83,14 +86,15 @@ impl Step {
 /// Prepares a root on this machine.
 pub fn prepare(at: &HostPath, preparation: &Preparation) -> Vec<Step> {
     let user = user();
-    let mut steps = directories(at, preparation.intent, &user);
+    let mut steps = directories(at, preparation, &user);
     if preparation.linger == Linger::Needed {
         steps.push(linger(preparation.intent, &user));
     }
     steps
 }
 
-fn directories(at: &HostPath, intent: Intent, user: &User) -> Vec<Step> {
+fn directories(at: &HostPath, preparation: &Preparation, user: &User) -> Vec<Step> {
+    let intent = preparation.intent;
     let found = match Ground::open(at) {
         Ok(found) => found,
         Err(error) => {
@@ -137,7 +141,15 @@ fn directories(at: &HostPath, intent: Intent, user: &User) -> Vec<Step> {
             Step::failed(About::State, in_one_line(&error), text(fix))
         }
     };
-    vec![root, state]
+    let mut steps = vec![root, state];
+    if preparation.speaks == Speaks::ForItself {
+        match ground.state() {
+            Ok(Some(state)) => steps.push(status_key::prepare(&state, intent)),
+            // It would be made, or why it is not was said.
+            Ok(None) | Err(_) => {}
+        }
+    }
+    steps
 }
 
 fn linger(intent: Intent, user: &User) -> Step {

@@ -36,6 +36,10 @@ pub mod name {
     pub const HISTORY: &str = "history";
     /// The last word on health.
     pub const HEALTH: &str = "health";
+    /// The key that signs its status.
+    pub const STATUS_KEY: &str = "status-key";
+    /// It, while it is written.
+    pub const NEW_STATUS_KEY: &str = "status-key-new";
     /// The next one, while it is written.
     pub const NEW_HEALTH: &str = "health-new";
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::care::Check;
 use super::outward::Outward;
 use super::pack::{Pack, Requirement};
+use super::publishing::Publishing;
 use super::rollout::{Pause, Stage, Window};
 use super::run::Rhythm;
 use super::ssh::{Destination, Privilege};
@@ -302,6 +303,8 @@ pub struct Fleet {
     pub rhythm: Rhythm,
     /// What a pack may ask of a host.
     pub limits: Limits,
+    /// Where statuses are published; `None`: nowhere.
+    pub status: Option<Publishing>,
     /// Where packs come from.
     pub sources: BTreeMap<SourceName, Source>,
     /// All packs.

@@ -85,8 +85,10 @@ impl Mark {
 pub enum Spot {
     /// Nothing, and nothing is in the way.
     Free,
-    /// Something of nobody's lies at the path or above it.
+    /// Something that is nobody's.
     Taken,
+    /// Something that is nobody's lies above the path: whether anything lies at it is not told.
+    Hidden,
     /// A directory; what is in it is managed, or of packfleet's making.
     Directory,
     /// A managed file or link lies above it.
@@ -124,10 +126,10 @@ impl Manifest {
                         let what = if *kind == Kind::Link { "symlink" } else { "file" };
                         return Spot::Below(Obstacle::Ancestor { at, what: what.to_owned() });
                     }
-                    Told::Obstacle(_) | Told::Something => return Spot::Taken,
+                    Told::Obstacle(_) | Told::Something => return Spot::Hidden,
                 }
             } else if self.is_other(parent.as_ref(), &at) {
-                return Spot::Taken;
+                return Spot::Hidden;
             } else if !self.directories.contains(&at) {
                 return Spot::Free;
             }
@@ -197,8 +199,8 @@ mod tests {
             ("a/new", Spot::Free),
             ("a/gone/x", Spot::Free),
             ("theirs", Spot::Taken),
-            ("theirs/x", Spot::Taken),
-            ("a/empty/x", Spot::Taken),
+            ("theirs/x", Spot::Hidden),
+            ("a/empty/x", Spot::Hidden),
             ("a", Spot::Directory),
             ("a/b", Spot::Directory),
             ("a/b/file/x", below("a/b/file", "file")),

@@ -21,6 +21,7 @@ pub mod pack;
 pub mod packed;
 pub mod path;
 pub mod plan;
+pub mod publishing;
 pub mod ranges;
 pub mod record;
 pub mod rest;

@@ -24,6 +24,7 @@ pub mod rejection;
 pub mod renames;
 pub mod rollback;
 pub mod standing;
+pub mod trust;
 pub mod verdict;
 pub mod window;
 

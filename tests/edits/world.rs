@@ -26,6 +26,7 @@ pub fn path(text: &str) -> TreePath {
 
 pub fn options() -> Options {
     Options {
+        voice: None,
         jobs: None,
         trust: Trust::Nothing,
         list: Unmanaged::Ignore,

@@ -700,7 +700,7 @@ max_increase = "x"
             r##"15:18 "hunter2": `run.webhook_secret` must be { env = "NAME" }: a secret does not belong into this file; this is a string"##,
             r##"18:8 "0s": `rollout.soak`: "0s" is no duration → hours, minutes and seconds, more than none: "24h", "10m", "1m 30s""##,
             r##"19:16 "10": `rollout.max_parallel`: "10" is no percentage → a whole number and a percent sign: "25%""##,
-            r##"20:2 status: `status` of a fleet file is not yet supported → ask each controller by `packfleet status`"##,
+            r##"20:1 [status]: status has none of `git`, `directory` → give exactly one of `git`, `directory`"##,
             r##"21:13 5: `status.heartbeat` must be a duration; this is an integer"##,
             r##"25:33 2026-12-01: `deployments.a.pause.until`: "2026-12-01" is no moment → date, time and offset: 2026-12-01T00:00:00Z"##,
             r##"26:19 "mo-th": `deployments.a.window.days`: "mo-th" names no days → as in "mon-thu" or "mon, wed, sat-sun""##,
@@ -792,6 +792,29 @@ service = { user = true }
             r##"28:14 { paths = ["x"] }: packs.r.on_change has no `run` → a program and its arguments"##,
             r##"30:26 "1m": packs.r.health has `active_for`, but its pack has no unit → name it as the pack's `service`"##,
             r##"31:11 { user = true }: packs.r.service has no `unit` → a systemd unit: "bot.service""##,
+        ],
+    ),
+    (
+        "statuses",
+        r##"[status]
+git = "x.git"
+directory = "y"
+ref_prefix = "heads"
+key = "ssh-rsa AAAA"
+[deployments.a]
+host = "local"
+root = "/a"
+status_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFfId20n6knGHXOSwXhD0C9sw5/jKt9dOalaz+jkohyc"
+[deployments.b]
+host = "local"
+root = "/b"
+status_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFfId20n6knGHXOSwXhD0C9sw5/jKt9dOalaz+jkohyc two"
+"##,
+        &[
+            r##"10:1 [status]: status has `git` and `directory`, which exclude each other → keep exactly one of `git`, `directory`"##,
+            r##"13:14 "heads": `status.ref_prefix`: "heads" does not begin with `refs/` → as in "refs/packfleet/status""##,
+            r##"14:7 "ssh-rsa AAAA": `status.key`: "ssh-rsa AAAA": it is no OpenSSH key: Base64 encoding error: invalid Base64 length → what `packfleet bootstrap` prints"##,
+            r##"22:14 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFfId20n6knGHXOSwXhD0C9sw5/jKt9dOalaz+jkohyc two": a and b have the same `status_key` → each host has a key of its own: `packfleet bootstrap` makes and prints it"##,
         ],
     ),
 ];

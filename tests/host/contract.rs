@@ -6,6 +6,7 @@ use crate::away::places;
 use crate::world::*;
 use packfleet::host::examine::{About, Exam, Grade};
 use packfleet::host::prepare::{Intent, Linger, Preparation, StepState};
+use packfleet::host::status_key::Speaks;
 use packfleet::host::{Applied, HostError, Recovery, Seen, Support};
 use packfleet::model::plan::Obstacle;
 use packfleet::model::record::Record;
@@ -446,7 +447,7 @@ fn a_place_is_prepared_once_and_an_examination_writes_nothing() {
         let host = place.host();
         let exam = exam();
         let told = |intent| {
-            let preparation = Preparation { linger: Linger::Unneeded, intent };
+            let preparation = Preparation { linger: Linger::Unneeded, speaks: Speaks::Never, intent };
             let steps = host.prepare(&preparation).unwrap();
             steps.iter().find(|step| step.about == About::State).expect("a state directory").state
         };

@@ -26,6 +26,9 @@ pub struct Run {
     /// The branch of it
     #[arg(long, value_name = "BRANCH", default_value = "main", env = "PACKFLEET_BRANCH")]
     pub branch: String,
+    /// This machine is the host of this deployment: only it is cared for, here, and others are known by their statuses
+    #[arg(long, value_name = "NAME", conflicts_with = "selectors")]
+    pub deployment: Option<String>,
     /// One pass, and end as apply does
     #[arg(long)]
     pub once: bool,

@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::interrupt::Interrupt;
+use crate::cli::keys;
 use crate::cli::output::{self, Kind, Told};
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
@@ -16,7 +17,7 @@ use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum, would_commit};
 
 use crate::engine::saved::SavedPlan;
-use crate::engine::{Options, Recover, Report, Workspace, fleet};
+use crate::engine::{Options, Recover, Report, Workspace, fleet, publish_status};
 use crate::host::Trust;
 
 pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
@@ -24,10 +25,17 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     if args.locked {
         lock::demand(&workspace, context)?;
     }
+    let workspace = match &args.deployment {
+        Some(name) => context.on_host_of(workspace, name)?,
+        None => workspace,
+    };
     let saved = saved(args, &workspace)?;
     let selected = match &saved {
         Some(saved) => saved.deployments(),
-        None => context.select(&workspace, &args.selectors)?,
+        None => match workspace.own() {
+            Some(own) => [own.clone()].into(),
+            None => context.select(&workspace, &args.selectors)?,
+        },
     };
     if !args.yes && !context.can_ask {
         return Err(CliError::Usage {
@@ -41,6 +49,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     };
     options.jobs = args.jobs.map(usize::from);
     options.offline = args.offline.offline();
+    options.voice = keys::voice(context, &workspace)?;
     let progress = Progress::begin(context.shows_progress, selected.len());
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
@@ -77,6 +86,9 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         progress.end();
         reports = applied?;
         interrupted = interrupt.exit();
+    }
+    for line in keys::told(&publish_status(&workspace, &reports, &options)) {
+        printer.talk(line);
     }
     let exit = interrupted.unwrap_or_else(|| of_reports(&reports, Counts::Health));
     let told = Told {

@@ -8,11 +8,15 @@ use crate::cli::error::{CliError, causes};
 use crate::cli::exit::Exit;
 use crate::cli::hint::Hints;
 use crate::cli::json::FORMAT;
+use crate::cli::keys;
 use crate::cli::printer::{Printer, shown};
 use crate::cli::report::doctor::{about, failure, heading, step, word};
 use crate::engine::doctor::{self, Told};
 use crate::engine::{Recover, Workspace};
+use crate::host::examine::About;
 use crate::host::prepare::{Intent, Step, StepState};
+use crate::model::publishing::Publishing;
+use crate::model::status_key::StatusKey;
 
 pub(super) fn run(args: &Bootstrap, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = context.load()?;
@@ -23,6 +27,10 @@ pub(super) fn run(args: &Bootstrap, context: &Context, printer: &mut Printer) ->
     let failed = |host: &Told<Vec<Step>>| {
         host.told.as_ref().map_or(true, |steps| steps.iter().any(|step| step.state == StepState::Failed))
     };
+    let own = match (workspace.fleet.status.is_some(), args.dry_run) {
+        (true, false) => Some(keys::make(&context.status_key)?),
+        _ => None,
+    };
     let exit = if hosts.iter().any(failed) { Exit::Failed } else { Exit::Done };
     printer.data(&match args.output {
         Output::Json => document(&workspace, &hosts, exit, &context.hints),
@@ -31,12 +39,34 @@ pub(super) fn run(args: &Bootstrap, context: &Context, printer: &mut Printer) ->
             all.join("\n")
         }
     });
+    if let (Some(key), Some(publishing)) = (own, &workspace.fleet.status) {
+        for line in pins(&key, publishing, &hosts) {
+            printer.talk(line);
+        }
+    }
     if exit == Exit::Done && !args.dry_run {
         let words: Vec<&str> =
             ["doctor"].into_iter().chain(args.selectors.iter().map(String::as_str)).collect();
         printer.talk(format!("next: {}", context.hints.command(&words)));
     }
     Ok(exit)
+}
+
+/// What to write into fleet.toml so that statuses are believed, as far as it does not stand there.
+fn pins(own: &StatusKey, publishing: &Publishing, hosts: &[Told<Vec<Step>>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if publishing.key.as_ref() != Some(own) {
+        lines.push(format!("this machine publishes with [status] key = \"{own}\""));
+    }
+    for Told { deployment, told } in hosts {
+        let key =
+            told.iter().flatten().find(|step| step.about == About::Key && step.state != StepState::Failed);
+        let Some(key) = key.and_then(|step| StatusKey::new(&step.what).ok()) else { continue };
+        if publishing.hosts.get(deployment) != Some(&key) {
+            lines.push(format!("on its own, {deployment} publishes with status_key = \"{key}\""));
+        }
+    }
+    lines
 }
 
 fn text(workspace: &Workspace, host: &Told<Vec<Step>>, hints: &Hints) -> String {

@@ -16,7 +16,7 @@ use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum};
 use crate::cli::report::words::count;
 use crate::engine::against::{self, Against};
 use crate::engine::saved::SavedPlan;
-use crate::engine::{Options, Recover, Report, Unmanaged, fleet};
+use crate::engine::{Options, Outcome, Recover, Report, Unmanaged, fleet};
 use crate::host::Trust;
 
 pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
@@ -24,6 +24,7 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     if args.locked {
         lock::demand(&workspace, context)?;
     }
+    let workspace = if args.from_status { context.told(workspace)? } else { workspace };
     let selected = context.select(&workspace, &args.selectors)?;
     let options = Options {
         trust: if args.full_rehash { Trust::Nothing } else { Trust::StatCache },
@@ -43,6 +44,7 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     if let (Some(file), Some(saved)) = (&args.out, &saved) {
         save(file, saved, context, printer)?;
     }
+    let decided = reports.iter().all(|report| report.outcome != Outcome::Undecided);
     let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };
     let exit = of_reports(&reports, counts);
     let orphans = context.orphans(&workspace, &args.selectors);
@@ -53,7 +55,8 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
         orphans: &orphans,
         exit,
         against: against.as_ref(),
-        plan: saved.as_ref(),
+        // Nobody knows yet what that of the others will be.
+        plan: saved.as_ref().filter(|_| decided),
     };
     output::emit(&args.outputs, &told, context, printer, || {
         let show = Show {
@@ -105,6 +108,7 @@ fn compared(
     options: &Options,
 ) -> Result<Against, CliError> {
     let before = context.load_merge_base(rev)?;
+    let before = if args.from_status { context.told(before)? } else { before };
     // A selector may mean nothing there yet.
     let selected = match context.select(&before, &args.selectors) {
         Err(CliError::Select(_)) => Default::default(),

@@ -13,6 +13,7 @@ use crate::cli::context::{Context, here, machine, secret};
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::interrupt::Interrupt;
+use crate::cli::keys;
 use crate::cli::printer::Printer;
 use crate::cli::report;
 use crate::cli::report::journal::Journal;
@@ -21,7 +22,8 @@ use crate::daemon::origin::Anew;
 use crate::daemon::show::{Setup, Show};
 use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
 use crate::desired::selector::{Selector, select};
-use crate::engine::{Recover, fleet};
+use crate::engine::{Recover, fleet, publish_status};
+use crate::model::DeploymentName;
 use crate::model::fleet::Url;
 use crate::source::upstream::Upstream;
 
@@ -32,9 +34,11 @@ pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Resul
     }
     let colour = if printer.talks_in_colour() { ColorChoice::Always } else { ColorChoice::Never };
     let journal = Journal::new(Printer::new(colour), context.hints.clone(), context.width.unwrap_or(100));
+    let key = context.status_key.clone();
     let settings = Settings {
         reader,
         options: context.options(Recover::Whole),
+        voice: Box::new(move |workspace| keys::voice_of(&key, workspace).map_err(|error| error.to_string())),
         audiences: vec![Box::new(journal), Box::new(show(context))],
         seed: RandomState::new().build_hasher().finish(),
     };
@@ -63,7 +67,12 @@ fn show(context: &Context) -> Show {
 
 /// How the fleet is read.
 fn reader(args: &Run, context: &Context) -> Result<Reader, CliError> {
-    let select = args.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+    let mut select: Vec<Selector> =
+        args.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+    let own = args.deployment.as_deref().map(own).transpose()?;
+    if let Some(own) = &own {
+        select.push(Selector::parse(own.as_str())?);
+    }
     let (origin, file) = match &args.repo {
         None => (Origin::Checkout, context.file.clone()),
         Some(url) => {
@@ -73,7 +82,13 @@ fn reader(args: &Run, context: &Context) -> Result<Reader, CliError> {
     };
     let here = here()?;
     let (cache, reach) = (context.cache.clone(), Arc::clone(&context.reach));
-    Ok(Reader { origin, file, here, cache, reach, select })
+    Ok(Reader { origin, file, here, cache, reach, select, own })
+}
+
+/// The deployment whose host this machine is.
+fn own(text: &str) -> Result<DeploymentName, CliError> {
+    DeploymentName::new(text)
+        .map_err(|error| CliError::Usage { what: format!("{text:?}: {error}"), hint: None })
 }
 
 /// A repository as git takes it; a relative path is one of this machine.
@@ -118,12 +133,16 @@ fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exi
     let interrupt = Interrupt::listen();
     let mut options = context.options(Recover::Whole);
     options.stop = interrupt.stop();
+    options.voice = keys::voice(context, &workspace)?;
     let nobody: Arc<dyn crate::engine::Events + Send + Sync> = Arc::new(());
     let mut reports = fleet::survey(&workspace, &selected, &options, &nobody).map_err(CliError::Runtime)?;
     if reports.iter().any(|one| report::plan::would_commit(&workspace, one)) {
         // As it stood before anything was written, which may be below the fleet's own directory.
         let _asked_for_now = workspace.commit();
         reports = fleet::apply(&workspace, reports, &options, &nobody).map_err(CliError::Runtime)?;
+    }
+    for line in keys::told(&publish_status(&workspace, &reports, &options)) {
+        printer.talk(line);
     }
     printer.data(&report::apply::apply(&workspace, &reports, &context.hints));
     Ok(interrupt.exit().unwrap_or_else(|| of_reports(&reports, Counts::Health)))

@@ -18,13 +18,17 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
         return watch::run(args, context, printer);
     }
     let workspace = output::load(context, &args.outputs, printer)?;
+    let workspace = if args.from_status { context.told(workspace)? } else { workspace };
     let selected = context.select(&workspace, &args.selectors)?;
     let progress = Progress::begin(context.shows_progress, selected.len());
     let options = Options { offline: args.offline.offline(), ..context.options(Recover::Report) };
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let mut reports = reports?;
-    whereabouts::find(&workspace, &mut reports);
+    if !args.from_status {
+        // Where edits exist shows in their bytes.
+        whereabouts::find(&workspace, &mut reports);
+    }
     let worst = of_reports(&reports, Counts::Drift);
     // Without the flag, only a status that could not be had counts.
     let offline = reports.iter().any(|report| report.selected && report.outcome == Outcome::Offline);

@@ -16,6 +16,8 @@ pub struct Bytes<'a> {
     contents: Contents<'a>,
     host: &'a dyn Host,
     mask: Mask<'a>,
+    /// Whether the host is there to be asked.
+    asks: bool,
 }
 
 /// Base, actual and desired bytes of one path; `None` where nothing is there.
@@ -33,15 +35,20 @@ pub struct Sides {
 pub fn with<T>(workspace: &Workspace, survey: &Survey, ask: impl FnOnce(&Bytes<'_>) -> T) -> Option<T> {
     let deployment = workspace.fleet.deployments.get(&survey.deployment)?;
     let host = workspace.host(deployment);
+    let asks = workspace.statuses().is_none();
     let nothing = BTreeMap::new();
     let contents = Contents::new(workspace, host.as_ref(), survey, &nothing);
-    Some(ask(&Bytes { contents, host: host.as_ref(), mask: Mask::new(workspace) }))
+    Some(ask(&Bytes { contents, host: host.as_ref(), mask: Mask::new(workspace), asks }))
 }
 
 impl Bytes<'_> {
     /// What lies at a path, if it is still that.
     pub fn live(&self, path: &TreePath, entry: Option<Entry>) -> Result<Option<Vec<u8>>, String> {
         let Some(entry) = entry else { return Ok(None) };
+        if !self.asks {
+            // What nobody changed there is in a source as well.
+            return self.stored(Some(entry));
+        }
         self.host.read(path, entry.content).map(Some).map_err(|error| shown(&error.to_string()))
     }
 

@@ -71,6 +71,7 @@ pub fn word(about: About) -> &'static str {
         About::User => "user",
         About::Root => "root",
         About::State => "state",
+        About::Key => "key",
         About::Disk => "disk",
         About::Inodes => "inodes",
         About::Features => "features",

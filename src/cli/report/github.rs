@@ -133,7 +133,18 @@ fn of_report<'a>(
         let title = "waiting".to_owned();
         notes.push(Note { level: Level::Warning, place: at(None), title, text, about: about() });
     }
-    let goes = matches!(report.outcome, Outcome::Planned | Outcome::Applied);
+    for (path, undecided) in super::told::undecided(report) {
+        let (text, title) =
+            (format!("{path}: {}", undecided.doubt), format!("undecided: {}", undecided.pack));
+        let place = at(Some(&undecided.pack));
+        notes.push(Note { level: Level::Warning, place, title, text, about: about() });
+    }
+    if super::told::is_stale(report) {
+        let text = "nobody published its status for three heartbeats: it may hold something else by now";
+        let (title, text) = ("stale".to_owned(), text.to_owned());
+        notes.push(Note { level: Level::Warning, place: at(None), title, text, about: about() });
+    }
+    let goes = matches!(report.outcome, Outcome::Planned | Outcome::Undecided | Outcome::Applied);
     if goes && survey.plan.commits {
         for pack in survey.drift.packs.keys() {
             let mine: Vec<_> =

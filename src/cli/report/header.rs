@@ -1,5 +1,6 @@
 //! The first line of a report: which fleet, at which commit, and how many hosts answered.
 
+use super::told;
 use crate::cli::printer::{paint, shown};
 use crate::engine::{Report, Workspace};
 
@@ -11,7 +12,16 @@ pub fn header(workspace: &Workspace, reports: &[Report]) -> String {
         let branch = at.branch.as_deref().map_or("detached".to_owned(), shown);
         line.push_str(&format!(" ({branch}, {})", if at.dirty { "dirty" } else { "clean" }));
     }
-    let answered = reports.iter().filter(|report| report.survey.is_some()).count();
-    line.push_str(&format!(" · {answered} of {} hosts answered\n", reports.len()));
+    line.push_str(&format!(" · {}\n", answered(workspace, reports)));
     line
+}
+
+/// How many hosts answered, or are known by what was published of them.
+pub fn answered(workspace: &Workspace, reports: &[Report]) -> String {
+    let answered = reports.iter().filter(|report| report.survey.is_some()).count();
+    if workspace.statuses().is_none() {
+        return format!("{answered} of {} hosts answered", reports.len());
+    }
+    let ages = told::ages(reports).map_or(String::new(), |ages| format!(" ({ages})"));
+    format!("no host was asked: the status of {answered} of {} is known{ages}", reports.len())
 }

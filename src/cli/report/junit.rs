@@ -36,7 +36,7 @@ fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
             TestCaseStatus::non_success(NonSuccessKind::Failure)
         }
         Outcome::Failed | Outcome::Locked => TestCaseStatus::non_success(NonSuccessKind::Error),
-        Outcome::Waiting | Outcome::Offline => TestCaseStatus::skipped(),
+        Outcome::Waiting | Outcome::Undecided | Outcome::Offline => TestCaseStatus::skipped(),
         Outcome::InSync | Outcome::Planned | Outcome::Applied | Outcome::RolledBack => {
             TestCaseStatus::success()
         }
@@ -45,7 +45,7 @@ fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
     let message = match (&report.failure, report.waits.first()) {
         (Some(failure), _) => shown(&failure.to_string()),
         (None, Some(wait)) => format!("waits for {}: {}", wait.on, wait.because),
-        (None, None) => words::holds(holds),
+        (None, None) => super::told::why(report).unwrap_or_else(|| words::holds(holds)),
     };
     let succeeded = matches!(status, TestCaseStatus::Success { .. });
     if !succeeded {

@@ -94,7 +94,8 @@ fn verdict(told: &Told<'_>) -> String {
         (Outcome::Held, "held"),
         (Outcome::Locked, "locked"),
         (Outcome::Waiting, "waiting"),
-        (Outcome::Offline, "offline"),
+        (Outcome::Undecided, "undecided"),
+        (Outcome::Offline, if told.workspace.statuses().is_some() { "unknown" } else { "offline" }),
         (Outcome::RolledBack, "rolled back"),
         (Outcome::Applied, "applied"),
         (Outcome::Planned, "to change"),
@@ -119,8 +120,7 @@ fn origin(told: &Told<'_>) -> String {
             if at.dirty { " with uncommitted changes" } else { "" }
         ));
     }
-    let answered = told.reports.iter().filter(|report| report.survey.is_some()).count();
-    parts.push(format!("{answered} of {} hosts answered", told.reports.len()));
+    parts.push(super::header::answered(told.workspace, told.reports));
     if told.kind == Kind::Plan {
         let going = told.reports.iter().filter(|report| super::plan::would_commit(told.workspace, report));
         let tally = going
@@ -143,7 +143,12 @@ fn rows(workspace: &Workspace, blocks: &Blocks<'_>) -> Vec<String> {
 
 fn row(workspace: &Workspace, block: &Block<'_>) -> String {
     let report = block.reports[0];
-    let (word, _) = words::outcome(report.outcome);
+    let (word, _) = match &report.failure {
+        Some(crate::engine::Failure::Unheard(crate::engine::status::Unheard::Silent)) => {
+            ("unknown", Default::default())
+        }
+        _ => words::outcome(report.outcome),
+    };
     let loud = !matches!(report.outcome, Outcome::InSync | Outcome::Planned | Outcome::Applied);
     let word = if loud { format!("**{word}**") } else { word.to_owned() };
     let (mut packs, mut files, mut why) = (String::new(), String::new(), String::new());
@@ -157,6 +162,12 @@ fn row(workspace: &Workspace, block: &Block<'_>) -> String {
             files = if report.committed.is_some() { tally.past() } else { tally.future() };
         }
         why = words::holds(&survey.plan.holds);
+    }
+    if let Some(undecided) = super::told::why(report) {
+        why = undecided;
+    }
+    if super::told::is_stale(report) {
+        why = format!("stale; {why}").trim_end_matches("; ").to_owned();
     }
     if let Some(failure) = &report.failure {
         why = code(&crate::cli::printer::shown(&failure.to_string()));

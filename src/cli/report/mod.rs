@@ -22,6 +22,7 @@ pub mod secrets;
 pub mod status;
 pub mod strict;
 pub mod table;
+pub mod told;
 pub mod why;
 pub mod wording;
 pub mod words;

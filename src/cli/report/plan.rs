@@ -11,12 +11,14 @@ use super::diffs;
 use super::header::header;
 use super::holds;
 use super::lines::{self, Length};
+use super::told;
 use super::words::{self, Tally, count};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::checks;
 use crate::engine::mask::Mask;
+use crate::engine::status::Unheard;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Conflict, Hold, HoldCause, Purpose};
@@ -73,13 +75,20 @@ pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show
         out.push_str(&block.body);
     }
     if !in_sync.is_empty() {
+        let ages = ages_of(reports, &in_sync);
         out.push_str(&format!(
-            "\n{}  {}\n",
+            "\n{}  {}{ages}\n",
             paint::name(&compress(in_sync)),
             painted(paint::GOOD, "in sync")
         ));
     }
     out
+}
+
+/// How old the statuses of some deployments are, if they are known by these.
+fn ages_of(reports: &[Report], names: &[&str]) -> String {
+    let mine = reports.iter().filter(|report| names.contains(&report.deployment.as_str()));
+    told::ages(mine).map_or(String::new(), |ages| format!(" · {}", paint::faint(&ages)))
 }
 
 /// Selected deployments, drawn together where they are alike.
@@ -168,7 +177,7 @@ pub fn sum(workspace: &Workspace, reports: &[Report], hints: &Hints, selectors: 
         ("held", Outcome::Held),
         ("refused", Outcome::Refused),
         ("waiting", Outcome::Waiting),
-        ("offline", Outcome::Offline),
+        (if workspace.statuses().is_some() { "unknown" } else { "offline" }, Outcome::Offline),
         ("locked", Outcome::Locked),
         ("failed", Outcome::Failed),
     ] {
@@ -177,6 +186,7 @@ pub fn sum(workspace: &Workspace, reports: &[Report], hints: &Hints, selectors: 
             parts.push(format!("{number} {word}"));
         }
     }
+    parts.extend(told::parts(&selected));
     let mut out = format!("Plan: {}.\n", parts.join("; "));
     let order = order(workspace, &goes);
     if order.len() > 1 {
@@ -229,7 +239,10 @@ fn order(workspace: &Workspace, goes: &[&Report]) -> Vec<String> {
 fn head(workspace: &Workspace, group: &[&Report], ids: Ids) -> String {
     let name = paint::name(&compress(group.iter().map(|report| report.deployment.as_str())));
     let report = group[0];
-    let (word, style) = words::outcome(report.outcome);
+    let (word, style) = match &report.failure {
+        Some(Failure::Unheard(Unheard::Silent | Unheard::Unread(_))) => ("unknown", paint::CHANGE),
+        _ => words::outcome(report.outcome),
+    };
     let mut parts = Vec::new();
     match report.outcome {
         Outcome::Planned => {}
@@ -243,7 +256,9 @@ fn head(workspace: &Workspace, group: &[&Report], ids: Ids) -> String {
         parts.push("to be removed, edits kept".to_owned());
     }
     match (&report.survey, group) {
-        (Some(survey), [_]) if survey.plan.commits && ids == Ids::Shown => {
+        (Some(survey), [_])
+            if survey.plan.commits && ids == Ids::Shown && report.outcome != Outcome::Undecided =>
+        {
             let from = survey.plan.generation;
             parts.push(paint::faint(&format!(
                 "plan {}, generation {from} → {}",
@@ -254,6 +269,7 @@ fn head(workspace: &Workspace, group: &[&Report], ids: Ids) -> String {
         (_, [_]) => {}
         (_, many) => parts.push(paint::faint(&format!("{} alike", count(many.len(), "deployment")))),
     }
+    parts.extend(told::ages(group.iter().copied()).map(|ages| paint::faint(&ages)));
     format!("{name}  {}\n", parts.join(" · ")).replace("  \n", "\n")
 }
 
@@ -272,6 +288,7 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
         out.push_str(&failed(failure, who, hints));
     }
     let Some(survey) = &report.survey else { return out };
+    out.push_str(&told::stale(report, hints));
     if let Some(interrupted) = &survey.observation.interrupted {
         out.push_str(&format!(
             "  {} the switch to generation {} did not end: files are old and new\n      → {}\n",
@@ -290,8 +307,8 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
             hints.command(&["why", first.as_str()])
         ));
     }
-    out.push_str(&packs(workspace, survey, hints, show.length, who));
-    if survey.plan.commits && survey.plan.actions.is_empty() {
+    out.push_str(&packs(workspace, report, survey, hints, show.length, who));
+    if survey.plan.commits && survey.plan.actions.is_empty() && told::undecided(report).is_empty() {
         out.push_str("  no file changes; only the record does\n");
     }
     if let Some(will) = care::will(workspace, report) {
@@ -317,7 +334,14 @@ fn failed(failure: &Failure, who: &Deployment, hints: &Hints) -> String {
 }
 
 /// Each pack of a deployment with its lines and holds; those without either are left out.
-fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, who: &Deployment) -> String {
+fn packs(
+    workspace: &Workspace,
+    report: &Report,
+    survey: &Survey,
+    hints: &Hints,
+    length: Length,
+    who: &Deployment,
+) -> String {
     let mut out = String::new();
     for hold in survey.plan.holds.iter().filter(|hold| hold.pack.is_none()) {
         out.push_str(&holds::block(workspace, survey, hold, hints, who));
@@ -327,7 +351,7 @@ fn packs(workspace: &Workspace, survey: &Survey, hints: &Hints, length: Length, 
     let names: BTreeSet<&PackName> = survey.drift.packs.keys().chain(survey.plan.next.packs.keys()).collect();
     let widest = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
     for name in names {
-        let lines = lines::of_pack(survey, name);
+        let lines = told::lines(lines::of_pack(survey, name), report, name);
         let mut held: Vec<&Hold> =
             survey.plan.holds.iter().filter(|hold| hold.pack.as_ref() == Some(name)).collect();
         if rollback {

@@ -6,10 +6,11 @@ use super::apply::kept;
 use super::care;
 use super::header::header;
 use super::table::table;
+use super::told;
 use super::words::{self, count};
 use crate::cli::hint::Hints;
 use crate::cli::printer::{painted, shown};
-use crate::engine::{Outcome, Report, Workspace, checks};
+use crate::engine::{Failure, Outcome, Report, Workspace, checks};
 use crate::host::Health;
 use crate::model::PackName;
 use crate::model::fleet::{Mode, State};
@@ -55,7 +56,10 @@ pub fn status(
     } else {
         head.push("PACKS".to_owned());
     }
-    head.extend(["EDITS".to_owned(), "WHY".to_owned()]);
+    head.push("EDITS".to_owned());
+    let aged = workspace.statuses().is_some();
+    head.extend(aged.then(|| "AGE".to_owned()));
+    head.push("WHY".to_owned());
 
     let mut groups: Vec<(Vec<&str>, Vec<String>, Outcome)> = Vec::new();
     for report in &shown {
@@ -116,6 +120,11 @@ fn cells(workspace: &Workspace, report: &Report, hints: &Hints, packs: &[&PackNa
         }
     }
     cells.push(edits(report));
+    if workspace.statuses().is_some() {
+        let mark = if told::is_stale(report) { ", stale !" } else { "" };
+        let age = report.told.as_ref().map(|told| format!("{}{mark}", told::age(told.age)));
+        cells.push(age.unwrap_or_else(|| "?".to_owned()));
+    }
     cells.push(why(workspace, report, hints));
     cells
 }
@@ -148,6 +157,7 @@ fn sync(report: &Report) -> &'static str {
         Outcome::InSync if survey.is_some_and(|survey| kept(survey) > 0) => "edited",
         Outcome::Planned if survey.is_some_and(|survey| survey.observation.record.is_none()) => "new",
         Outcome::Held if survey.is_some_and(only_rejected) => "rejected",
+        Outcome::Offline if matches!(report.failure, Some(Failure::Unheard(_))) => "unknown",
         outcome => words::outcome(outcome).0,
     }
 }
@@ -168,6 +178,9 @@ pub fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
         workspace.fleet.deployments.get(&report.deployment).is_some_and(|d| d.mode == Mode::Observe);
     let holds = report.survey.as_ref().map_or(&[][..], |survey| &survey.plan.holds);
     let waits = words::waits(&report.waits);
+    if let Some(why) = told::why(report) {
+        return why;
+    }
     match (waits.first(), holds) {
         (Some((on, because, _)), _) => format!("{on}: {because}"),
         (None, [only]) => match &only.path {
@@ -256,6 +269,8 @@ fn coloured(table: &str) -> String {
         ("new", paint::CHANGE),
         ("pending", paint::CHANGE),
         ("waiting", paint::CHANGE),
+        ("undecided", paint::CHANGE),
+        ("unknown", paint::CHANGE),
         ("locked", paint::CHANGE),
         ("held", paint::BAD),
         ("rejected", paint::BAD),

@@ -30,6 +30,7 @@ pub fn outcome(outcome: Outcome) -> (&'static str, Style) {
         Outcome::Applied => ("applied", paint::GOOD),
         Outcome::RolledBack => ("rolled back", paint::GOOD),
         Outcome::TakenBack => ("unhealthy", paint::BAD),
+        Outcome::Undecided => ("undecided", paint::CHANGE),
         Outcome::Waiting => ("waiting", paint::CHANGE),
         Outcome::Offline => ("offline", paint::CHANGE),
         Outcome::Held => ("held", paint::BAD),

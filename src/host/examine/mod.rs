@@ -71,6 +71,8 @@ pub enum About {
     Root,
     /// The state directory in it.
     State,
+    /// The key in that, which signs its status.
+    Key,
     /// Room on its disk.
     Disk,
     /// Inodes on it.
