@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         recover: Recover::Report,
         offline: Offline::Waits,
         stop: Stop::default(),
+        hurry: None,
         now: jiff::Timestamp::now(),
     };
     // Nobody listens to progress here.

@@ -168,6 +168,7 @@ stories! {
     exit_codes
     export
     first_contact
+    going
     goodbye
     health
     host_keys
@@ -178,6 +179,7 @@ stories! {
     lost_record
     mode_at_once
     majors
+    now
     only_here
     order
     overlays
@@ -192,6 +194,7 @@ stories! {
     reports
     rollback
     rollback_alone
+    rollout
     signatures
     status_published
     strict

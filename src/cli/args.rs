@@ -9,6 +9,7 @@ mod decide;
 mod hosts;
 mod output;
 mod overlay;
+mod rollout;
 mod run;
 mod tools;
 
@@ -26,6 +27,7 @@ pub use decide::{Edits, EditsDrop, EditsList, EditsShow, Resolve, Retry};
 pub use hosts::{Bootstrap, Doctor};
 pub use output::{Format, Outputs, Sink};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
+pub use rollout::{Hurry, Pause, Resume};
 pub use run::Run;
 pub use tools::{Completions, Hash, Man, Record, Schema};
 
@@ -142,6 +144,10 @@ pub enum Command {
     Resolve(Resolve),
     /// Let versions come back that a rollback rejected
     Retry(Retry),
+    /// Change nothing on some deployments for a while
+    Pause(Pause),
+    /// End a pause that a command began
+    Resume(Resume),
     /// Saved edits: bytes of yours that packfleet took out of a tree
     #[command(subcommand)]
     Edits(Edits),
@@ -278,6 +284,9 @@ pub struct Apply {
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for
     #[arg(long)]
     pub locked: bool,
+    /// For those who cannot wait
+    #[command(flatten)]
+    pub hurry: Hurry,
     /// Reports
     #[command(flatten)]
     pub outputs: Outputs,

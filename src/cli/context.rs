@@ -158,6 +158,7 @@ impl Context {
             recover,
             offline: Offline::Waits,
             stop: Stop::default(),
+            hurry: None,
             now: self.now,
             voice: None,
         }

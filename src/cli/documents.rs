@@ -1,7 +1,8 @@
 //! Documents for programs of the commands that look at one thing: `why`, `history`, `diff`, `validate`, `adopt`.
 //!
 //! ```text
-//! why        deployment, outcome, generation, in_the_way (in order: cause, deployment, text, details, next, depth)
+//! why        deployment, outcome, generation, in_the_way (in order: cause, deployment, text, details, next,
+//!            ends (person, itself or hurry: what it takes), clears_at (or null), depth)
 //!            depth counts the deployments that lie between; edits (paths that stay edited and stand in nobody's way)
 //! history    deployment, generations: generation, time, purpose, packs (name to version), added, changed, removed,
 //!            held, now (whether it stands), can_go_back
@@ -43,6 +44,8 @@ pub fn why(report: &Report, steps: &[Step], edits: &[&TreePath]) -> String {
                 "text": plain(&step.text),
                 "details": details,
                 "next": step.clears,
+                "ends": step.ends,
+                "clears_at": step.at,
                 "depth": step.depth,
             })
         })
@@ -71,6 +74,7 @@ pub fn history(name: &DeploymentName, lines: &[HistoryLine], generations: &[Gene
             "changed": line.replaced,
             "removed": line.removed,
             "held": line.held,
+            "reason": line.reason.as_deref().map(plain),
             "now": Some(line.generation) == newest,
             "can_go_back": generations.iter().any(|past| past.number == line.generation + 1),
         })

@@ -172,6 +172,8 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         }),
         "holds": survey.map(|survey| holds(survey, deployment, hints)).unwrap_or_default(),
         "waits": waits,
+        "gate": report.gate,
+        "hurried": report.hurried,
         "saved": report.saved,
         "said": report.said,
         "health": report.health.as_ref().map(|health| health_of(workspace, health)),

@@ -13,8 +13,10 @@ use tokio::task::JoinSet;
 use crate::host::Verdict;
 use crate::model::DeploymentName;
 use crate::model::fleet::{HostAddress, Mode};
+use crate::plan::gate::Reason;
 use crate::plan::order;
 
+use super::gates::{self, Watch};
 use super::glance;
 use super::narrow;
 use super::orphans;
@@ -30,37 +32,77 @@ const AWAY: usize = 16;
 /// What is in the way of those that depend on a host that does not answer.
 const OFFLINE: &str = "it cannot be reached";
 
-/// The selected deployments and all that they depend on.
+/// The selected deployments and all that they wait for.
 pub fn with_dependencies(
     workspace: &Workspace,
     selected: &BTreeSet<DeploymentName>,
 ) -> BTreeSet<DeploymentName> {
+    let awaited = order::awaited(&workspace.fleet);
     let mut all = BTreeSet::new();
     let mut ahead: Vec<DeploymentName> = selected.iter().cloned().collect();
     while let Some(name) = ahead.pop() {
-        if let Some(deployment) = workspace.fleet.deployments.get(&name)
-            && all.insert(name)
-        {
-            ahead.extend(deployment.depends_on.iter().cloned());
+        if workspace.fleet.deployments.contains_key(&name) && all.insert(name.clone()) {
+            ahead.extend(awaited.get(&name).into_iter().flatten().cloned());
         }
     }
     all
 }
 
-/// Looks at the selected deployments and their dependencies, and plans each. Reports come in dependency
-/// order; deployments that would have to wait say so.
+/// Looks at the selected deployments and at all that they wait for, and plans each. Reports come in the order in
+/// which deployments converge; those that would have to wait say so.
 pub fn survey(
     workspace: &Arc<Workspace>,
     selected: &BTreeSet<DeploymentName>,
     options: &Options,
     events: &Arc<dyn Events + Send + Sync>,
 ) -> Result<Vec<Report>, std::io::Error> {
-    let all = with_dependencies(workspace, selected);
-    status::hear_others(workspace, &all, options);
-    let resolutions = Arc::new(resolve(workspace, &all, events.as_ref()));
-    let mut by_name: BTreeMap<DeploymentName, Report> = BTreeMap::new();
-    let mut asked: Vec<DeploymentName> = all.iter().cloned().collect();
-    in_parallel(jobs(workspace, all.iter(), options), |ended: Option<Report>| {
+    let fleet = &workspace.fleet;
+    let mut by_name = BTreeMap::new();
+    look_at(workspace, &with_dependencies(workspace, selected), options, events, &mut by_name)?;
+    let peers = gates::peers(fleet, selected, &by_name);
+    look_at(workspace, &peers, options, events, &mut by_name)?;
+    let mut watch = Watch::new(fleet, by_name.values(), options.hurry.as_deref(), options.now);
+    let awaited = order::awaited(fleet);
+    let mut ordered: Vec<Report> = Vec::new();
+    for name in order::deployments(fleet) {
+        let Some(mut report) = by_name.remove(&name) else { continue };
+        report.selected = selected.contains(&name);
+        let done: BTreeMap<&DeploymentName, &Report> = ordered.iter().map(|r| (&r.deployment, r)).collect();
+        // Only what no apply of this selection would clear is a reason to wait.
+        report.waits = waits(&awaited, &report, |on| {
+            done.get(on).and_then(|other| match other.outcome {
+                Outcome::Planned if other.selected && !is_observed(workspace, on) => None,
+                _ => in_the_way(other),
+            })
+        });
+        (report.gate, report.hurried) = watch.reasons(&name);
+        if report.is_waiting() && report.outcome == Outcome::Planned {
+            report.outcome = Outcome::Waiting;
+        }
+        if report.selected && report.outcome == Outcome::Planned {
+            watch.foresee(&name);
+        }
+        ordered.push(report);
+    }
+    strictly(&mut ordered, options);
+    Ok(ordered)
+}
+
+/// Looks at these deployments, side by side, and adds their reports.
+fn look_at(
+    workspace: &Arc<Workspace>,
+    names: &BTreeSet<DeploymentName>,
+    options: &Options,
+    events: &Arc<dyn Events + Send + Sync>,
+    by_name: &mut BTreeMap<DeploymentName, Report>,
+) -> Result<(), std::io::Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    status::hear_others(workspace, names, options);
+    let resolutions = Arc::new(resolve(workspace, names, events.as_ref()));
+    let mut asked: Vec<DeploymentName> = names.iter().cloned().collect();
+    in_parallel(jobs(workspace, names.iter(), options), |ended: Option<Report>| {
         by_name.extend(ended.map(|report| (report.deployment.clone(), report)));
         let look = |name: DeploymentName| {
             let (workspace, resolutions) = (Arc::clone(workspace), Arc::clone(&resolutions));
@@ -68,26 +110,7 @@ pub fn survey(
             (name, move || one_survey(&workspace, &resolutions, asked, &options, events.as_ref()))
         };
         std::mem::take(&mut asked).into_iter().map(look).collect()
-    })?;
-    let mut ordered: Vec<Report> = Vec::new();
-    for name in order::deployments(&workspace.fleet) {
-        let Some(mut report) = by_name.remove(&name) else { continue };
-        report.selected = selected.contains(&name);
-        let done: BTreeMap<&DeploymentName, &Report> = ordered.iter().map(|r| (&r.deployment, r)).collect();
-        // Only what no apply of this selection would clear is a reason to wait.
-        report.waits = waits(workspace, &report, |on| {
-            done.get(on).and_then(|other| match other.outcome {
-                Outcome::Planned if other.selected && !is_observed(workspace, on) => None,
-                _ => in_the_way(other),
-            })
-        });
-        if !report.waits.is_empty() && report.outcome == Outcome::Planned {
-            report.outcome = Outcome::Waiting;
-        }
-        ordered.push(report);
-    }
-    strictly(&mut ordered, options);
-    Ok(ordered)
+    })
 }
 
 /// Looks at one deployment alone and plans it, whatever others have still to do: nothing is written, and an
@@ -112,17 +135,20 @@ fn one_survey(
     if let Some(statuses) = workspace.statuses_of(&name) {
         let report = status::survey::survey(workspace, &statuses, resolutions, deployment, options);
         events.event(Event::Looked(name));
-        return report;
+        let facts = Some(gates::facts(workspace, resolutions, deployment, &report));
+        return Report { facts, ..report };
     }
     let report = glance::in_sync(workspace, resolutions, deployment, options)
         .or_else(|| narrow::survey(workspace, resolutions, deployment, options))
         .unwrap_or_else(|| pass::survey(workspace, resolutions, deployment, options));
     events.event(Event::Looked(name));
-    report
+    let facts = Some(gates::facts(workspace, resolutions, deployment, &report));
+    Report { facts, ..report }
 }
 
-/// Carries out the plans of surveyed reports: those selected, each as soon as all that it depends on is done,
-/// and independent ones side by side.
+/// Carries out the plans of surveyed reports: those selected, each as soon as all that it waits for is done and its
+/// stage, window and pause let it, and independent ones side by side. What is known changes with every one that
+/// is done: whoever is next is judged by it.
 pub fn apply(
     workspace: &Arc<Workspace>,
     reports: Vec<Report>,
@@ -132,16 +158,47 @@ pub fn apply(
     let order: Vec<DeploymentName> = reports.iter().map(|report| report.deployment.clone()).collect();
     let jobs = jobs(workspace, order.iter(), options);
     let mut done: BTreeMap<DeploymentName, Report> = BTreeMap::new();
-    let mut queue = Queue::new(workspace, reports);
+    let fleet = &workspace.fleet;
+    let mut watch = Watch::new(fleet, reports.iter(), options.hurry.as_deref(), options.now);
+    let awaited = order::awaited(fleet);
+    let mut queue = Queue::new(&awaited, reports);
+    let mut at_work = 0;
     in_parallel(jobs, |ended: Option<Report>| {
         let mut go = Vec::new();
-        if let Some(report) = ended {
+        if let Some(mut report) = ended {
+            at_work -= 1;
+            watch.busy.remove(&report.deployment);
+            if let Some(facts) = report.facts.take() {
+                let facts = gates::ended(facts, &report, options.now);
+                watch.learn(&report.deployment, facts.clone());
+                report.facts = Some(facts);
+            }
             queue.release(&report.deployment);
             done.insert(report.deployment.clone(), report);
         }
-        while let Some(report) = queue.ready.pop_front() {
-            match begin(workspace, report, &done) {
-                Begin::Go(report) => go.push(carry_out(workspace, report, options, events)),
+        queue.look_again();
+        loop {
+            // No more than can be begun at once: whoever comes later is judged by what came of these.
+            let Some(report) = queue.ready.pop_front() else {
+                if at_work > 0 || !queue.give_up() {
+                    break;
+                }
+                continue;
+            };
+            if at_work >= jobs {
+                queue.ready.push_front(report);
+                break;
+            }
+            match begin(&watch, &awaited, report, &done, queue.last_word) {
+                Begin::Go(report) => {
+                    at_work += 1;
+                    queue.last_word = LastWord::NotYet;
+                    if report.facts.as_ref().is_some_and(|facts| facts.acts) {
+                        watch.busy.insert(report.deployment.clone());
+                    }
+                    go.push(carry_out(workspace, report, options, events));
+                }
+                Begin::Later(report) => queue.later.push(*report),
                 Begin::Stay(report) => {
                     queue.release(&report.deployment);
                     done.insert(report.deployment.clone(), *report);
@@ -153,6 +210,13 @@ pub fn apply(
     // The validator refuses cycles; without progress nothing may get lost here either.
     done.extend(queue.behind.into_values().map(|(report, _)| (report.deployment.clone(), report)));
     let mut reports: Vec<Report> = order.iter().filter_map(|name| done.remove(name)).collect();
+    // Whoever waits is told what they wait for by now, and not at the moment when it was their turn.
+    for report in reports.iter_mut().filter(|report| !report.gate.is_empty() && report.committed.is_none()) {
+        let (reasons, _) = watch.reasons(&report.deployment);
+        if !reasons.is_empty() {
+            report.gate = reasons;
+        }
+    }
     if let Err(error) = orphans::remember(workspace, &reports) {
         tracing::warn!(%error, "orphaned deployments may go unreported");
     }
@@ -164,6 +228,10 @@ pub fn apply(
 struct Queue {
     /// Those whose turn it is.
     ready: VecDeque<Report>,
+    /// Those that may go once somebody who is at work is done.
+    later: Vec<Report>,
+    /// Whether nobody is at work any more whom they could wait for.
+    last_word: LastWord,
     /// The others, with how many they still wait for.
     behind: BTreeMap<DeploymentName, (Report, usize)>,
     /// Who waits for whom.
@@ -171,13 +239,18 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(workspace: &Workspace, reports: Vec<Report>) -> Self {
+    fn new(awaited: &Awaited, reports: Vec<Report>) -> Self {
         let among: BTreeSet<DeploymentName> =
             reports.iter().map(|report| report.deployment.clone()).collect();
-        let mut queue = Self { ready: VecDeque::new(), behind: BTreeMap::new(), dependents: BTreeMap::new() };
+        let mut queue = Self {
+            ready: VecDeque::new(),
+            later: Vec::new(),
+            last_word: LastWord::NotYet,
+            behind: BTreeMap::new(),
+            dependents: BTreeMap::new(),
+        };
         for report in reports {
-            let deployment = workspace.fleet.deployments.get(&report.deployment);
-            let awaited = deployment.into_iter().flat_map(|deployment| &deployment.depends_on);
+            let awaited = awaited.get(&report.deployment).into_iter().flatten();
             let awaited: Vec<_> = awaited.filter(|on| among.contains(*on)).cloned().collect();
             if awaited.is_empty() {
                 queue.ready.push_back(report);
@@ -190,6 +263,20 @@ impl Queue {
             queue.behind.insert(name, (report, count));
         }
         queue
+    }
+
+    /// Something changed: those that were to go later are looked at again, before all others.
+    fn look_again(&mut self) {
+        for report in self.later.drain(..).rev() {
+            self.ready.push_front(report);
+        }
+    }
+
+    /// Nobody is at work: what is still to wait waits for something else. Whether there is anything.
+    fn give_up(&mut self) -> bool {
+        self.last_word = LastWord::Spoken;
+        self.look_again();
+        !self.ready.is_empty()
     }
 
     /// One is done: those that waited for nobody else are ready.
@@ -205,15 +292,47 @@ impl Queue {
     }
 }
 
+/// Whether somebody is still at work whom others could wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastWord {
+    NotYet,
+    Spoken,
+}
+
+/// Whom each deployment waits for.
+type Awaited = BTreeMap<DeploymentName, BTreeSet<DeploymentName>>;
+
 /// What becomes of a report whose turn it is.
 enum Begin {
     Go(Box<Report>),
+    Later(Box<Report>),
     Stay(Box<Report>),
 }
 
-fn begin(workspace: &Workspace, mut report: Report, done: &BTreeMap<DeploymentName, Report>) -> Begin {
-    report.waits = waits(workspace, &report, |on| done.get(on).and_then(in_the_way));
-    if !report.waits.is_empty() {
+fn begin(
+    watch: &Watch<'_>,
+    awaited: &Awaited,
+    mut report: Report,
+    done: &BTreeMap<DeploymentName, Report>,
+    last_word: LastWord,
+) -> Begin {
+    let acts = report.selected && report.facts.as_ref().is_some_and(|facts| facts.acts);
+    // Cheap, and it comes often.
+    if acts && last_word == LastWord::NotYet && !watch.has_slot(&report.deployment) {
+        return Begin::Later(Box::new(report));
+    }
+    report.waits = waits(awaited, &report, |on| done.get(on).and_then(in_the_way));
+    (report.gate, report.hurried) = watch.reasons(&report.deployment);
+    let waits_for_us = |reason: &Reason| watch.may_clear(reason);
+    if acts
+        && last_word == LastWord::NotYet
+        && report.waits.is_empty()
+        && !report.gate.is_empty()
+        && report.gate.iter().all(waits_for_us)
+    {
+        return Begin::Later(Box::new(report));
+    }
+    if report.is_waiting() {
         report.outcome = report.outcome.max(Outcome::Waiting);
         return Begin::Stay(Box::new(report));
     }
@@ -278,19 +397,13 @@ fn strictly(reports: &mut [Report], options: &Options) {
 
 /// For whom a report waits: only one that has something to commit does.
 fn waits(
-    workspace: &Workspace,
+    awaited: &Awaited,
     report: &Report,
     blocker: impl Fn(&DeploymentName) -> Option<String>,
 ) -> Vec<Wait> {
     let acts = report.survey.as_ref().is_some_and(|survey| !survey.plan.actions.is_empty());
-    let Some(deployment) = workspace.fleet.deployments.get(&report.deployment).filter(|_| acts) else {
-        return Vec::new();
-    };
-    deployment
-        .depends_on
-        .iter()
-        .filter_map(|on| blocker(on).map(|because| Wait { on: on.clone(), because }))
-        .collect()
+    let on = awaited.get(&report.deployment).filter(|_| acts).into_iter().flatten();
+    on.filter_map(|on| blocker(on).map(|because| Wait { on: on.clone(), because })).collect()
 }
 
 /// What keeps others from building on a deployment.
@@ -304,6 +417,10 @@ fn in_the_way(report: &Report) -> Option<String> {
             // The chain down to what can be done something about.
             let offline = |wait: &&Wait| wait.because.ends_with(OFFLINE);
             match report.waits.iter().find(offline) {
+                None if report.waits.is_empty() => {
+                    let words: Vec<&str> = report.gate.iter().map(Reason::word).collect();
+                    format!("it has changes that wait ({})", words.join(", "))
+                }
                 Some(wait) => format!("it waits for {}: {}", wait.on, wait.because),
                 None => {
                     let names: Vec<&str> = report.waits.iter().map(|wait| wait.on.as_str()).collect();

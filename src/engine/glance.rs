@@ -18,6 +18,7 @@ use crate::model::settled::Part;
 use crate::plan::Drift;
 use crate::plan::drift::PackDrift;
 
+use super::gates;
 use super::report::{Report, Survey};
 use super::resolve::Resolutions;
 use super::workspace::Workspace;
@@ -50,7 +51,14 @@ pub(super) fn in_sync(
     if options.recover == Recover::Whole && unchanged.health.as_ref().is_some_and(Health::is_open) {
         return None;
     }
-    Some(Report::looked(survey(workspace, deployment, glance, unchanged), None))
+    let survey = survey(workspace, deployment, glance, unchanged);
+    let (record, notes) = (survey.observation.record.as_ref(), &survey.observation.notes);
+    if options.recover == Recover::Whole
+        && gates::soaks(&workspace.fleet, deployment, record, notes, options.now)
+    {
+        return None;
+    }
+    Some(Report::looked(survey, None))
 }
 
 /// What a pass would have found, without the paths.
@@ -96,6 +104,7 @@ fn survey(workspace: &Workspace, deployment: &Deployment, glance: Glance, unchan
             staged: false,
             version_file: unchanged.version_file,
             health: unchanged.health,
+            notes: unchanged.notes,
         },
         drift,
         plan,

@@ -31,6 +31,7 @@ pub mod doctor;
 pub mod edited;
 pub mod export;
 pub mod fleet;
+mod gates;
 mod glance;
 mod guard;
 mod host_keys;
@@ -42,6 +43,7 @@ pub mod orphans;
 pub mod outdated;
 pub mod overlay;
 pub mod pass;
+pub mod pauses;
 mod pin;
 pub mod report;
 mod repository;
@@ -55,7 +57,7 @@ pub mod whereabouts;
 pub mod working_tree;
 pub mod workspace;
 
-pub use report::{Failure, Outcome, Report, Survey, Wait};
+pub use report::{Failure, Hurried, Outcome, Report, Survey, Wait};
 pub use status::publish_status;
 pub use workspace::{LoadError, Workspace};
 
@@ -82,6 +84,8 @@ pub struct Options {
     pub offline: Offline,
     /// Whether the run is to begin nothing more.
     pub stop: Stop,
+    /// Why stages, windows and pauses are not waited for, if they are not.
+    pub hurry: Option<String>,
     /// The time that VERSION, log and history will show.
     pub now: Timestamp,
     /// Who publishes what a pass saw; `None`: nobody.

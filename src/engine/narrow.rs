@@ -29,13 +29,14 @@ use crate::model::{Content, DesiredDigest, Entry, PackName, TreeDigest, TreePath
 use crate::source::{Change, TreeRules};
 
 use super::care;
+use super::gates;
 use super::guard;
 use super::pass;
 use super::report::Report;
 use super::resolve::{Located, Resolutions, Resolved, recorded};
 use super::sketch::{self, Sketch};
 use super::workspace::Workspace;
-use super::{Options, Unmanaged};
+use super::{Options, Recover, Unmanaged};
 
 /// The report of a deployment on which little is to be done; `None` if the whole is to be looked at.
 pub(super) fn survey(
@@ -81,6 +82,11 @@ pub(super) fn survey(
     if narrowed.health.as_ref().is_some_and(Health::is_open) {
         return None;
     }
+    if options.recover == Recover::Whole
+        && gates::soaks(&workspace.fleet, deployment, Some(&about), &narrowed.notes, options.now)
+    {
+        return None;
+    }
     // Where the file of an edit went is a question to the whole pack.
     let is_edited = |path: &TreePath| {
         let line = narrowed.record.find(path.as_str());
@@ -103,7 +109,7 @@ pub(super) fn survey(
         desired.packs.insert((*name).clone(), Resolution::Pinned(Box::new(pack)));
         shared.push(Arc::new(resolved));
     }
-    let Narrowed { record, digest, looked, actual, version_file, health } = narrowed;
+    let Narrowed { record, digest, looked, actual, version_file, health, notes } = narrowed;
     let observation = Observation {
         record: Some(Rest::new(Arc::new(record), looked).record()),
         digest: Some(digest),
@@ -112,6 +118,7 @@ pub(super) fn survey(
         staged: false,
         version_file,
         health,
+        notes,
     };
     let survey = pass::plan_for(workspace, host.as_ref(), deployment, observation, desired, shared);
     Some(Report::looked(survey, None))

@@ -106,6 +106,7 @@ fn options() -> Options {
         jobs: Some(1),
         offline: Offline::Waits,
         stop: Stop::default(),
+        hurry: None,
         trust: Trust::StatCache,
         list: Unmanaged::Ignore,
         recover: Recover::Report,

@@ -23,6 +23,7 @@ use super::alike;
 use super::care;
 use super::checks;
 use super::contents::Contents;
+use super::gates;
 use super::host_keys;
 use super::report::{Failure, Outcome, Report, Survey, outcome_of};
 use super::resolve::{Resolutions, Resolved};
@@ -74,10 +75,12 @@ pub fn survey(
     let observed = host.observe(&look).and_then(|observation| {
         let open = observation.health.as_ref().is_some_and(Health::is_open);
         let left = observation.interrupted.is_some() || observation.staged;
+        let (record, notes) = (observation.record.as_ref(), &observation.notes);
+        let soaks = gates::soaks(&workspace.fleet, deployment, record, notes, options.now);
         let goes = match options.recover {
             Recover::Report => false,
             Recover::Now => left,
-            Recover::Whole => left || open && deployment.mode == Mode::Converge,
+            Recover::Whole => left || soaks || open && deployment.mode == Mode::Converge,
         };
         if !goes {
             return Ok(observation);
@@ -86,7 +89,11 @@ pub fn survey(
         let resume = Resume {
             aftercare: care::aftercare(workspace, deployment, &entries),
             now: options.now,
-            watch: if options.recover == Recover::Whole { Watch::Anew } else { Watch::Leave },
+            watch: match options.recover {
+                Recover::Whole if soaks => Watch::Soaks,
+                Recover::Whole => Watch::Anew,
+                Recover::Report | Recover::Now => Watch::Leave,
+            },
         };
         recovered = Some(host.recover(&look, &resume)?).filter(|recovery| *recovery != Recovery::Nothing);
         host.observe(&look)
@@ -294,7 +301,9 @@ pub fn apply(
         Err(failure) => return failed(report, failure),
     }
     let Some(survey) = report.survey.as_ref().filter(|survey| survey.plan.commits) else { return report };
-    match carry_out(workspace, deployment, survey, NOTHING, options) {
+    let hurry = report.hurried.as_ref().map(|hurried| hurried.why.clone());
+    let options = Options { hurry, ..options.clone() };
+    match carry_out(workspace, deployment, survey, NOTHING, &options) {
         Ok(Done { generation, saved, said }) => {
             // Whatever was looked at passed.
             report.health = report.health.filter(|_| said.is_empty());
@@ -380,6 +389,7 @@ pub(crate) fn carry_out(
             _ => Reread::All,
         },
         aftercare: care::aftercare(workspace, deployment, &plan.next.entries),
+        hurry: options.hurry.clone(),
     };
     let contents = Contents::new(workspace, host.as_ref(), survey, extra);
     match host.apply(&commit, &contents)? {

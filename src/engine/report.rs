@@ -7,7 +7,7 @@ use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack, V
 use crate::model::desired::Desired;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, PlanId, TreePath};
-use crate::plan::gate::Reason;
+use crate::plan::gate::{Facts, Reason};
 use crate::plan::{Drift, Judged, Standing};
 
 use super::resolve::Resolved;
@@ -104,6 +104,15 @@ pub struct Wait {
     pub because: String,
 }
 
+/// What somebody in a hurry did not wait for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Hurried {
+    /// What they said.
+    pub why: String,
+    /// What they went on in spite of.
+    pub skipped: Vec<Reason>,
+}
+
 /// Why a pass over a deployment failed or stopped short.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -177,6 +186,10 @@ pub struct Report {
     pub waits: Vec<Wait>,
     /// What else it waits for (its stage, a pause, its window), in the order in which that bites.
     pub gate: Vec<Reason>,
+    /// What somebody in a hurry did not wait for.
+    pub hurried: Option<Hurried>,
+    /// What gates are told of it; `None` if it is not in the fleet.
+    pub facts: Option<Facts>,
     /// The generation that this pass committed, if it did.
     pub committed: Option<u64>,
     /// Edits that were saved on the way.
@@ -207,6 +220,8 @@ impl Report {
             survey: Some(survey),
             waits: Vec::new(),
             gate: Vec::new(),
+            hurried: None,
+            facts: None,
             committed: None,
             saved: Vec::new(),
             said: Vec::new(),
@@ -234,6 +249,8 @@ impl Report {
             survey: None,
             waits: Vec::new(),
             gate: Vec::new(),
+            hurried: None,
+            facts: None,
             committed: None,
             saved: Vec::new(),
             said: Vec::new(),
@@ -249,6 +266,11 @@ impl Report {
     pub fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::InSync | Outcome::Applied | Outcome::RolledBack)
             && !self.health.as_ref().is_some_and(Health::is_open)
+    }
+
+    /// Whether it waits for anything.
+    pub fn is_waiting(&self) -> bool {
+        !self.waits.is_empty() || !self.gate.is_empty()
     }
 
     /// Whether what is there was found ill when it was last looked at, and stands.

@@ -126,7 +126,7 @@ fn goes(workspace: &Workspace, report: &Report) -> bool {
     let observed = deployment.is_some_and(|deployment| deployment.mode == Mode::Observe);
     report.selected
         && !observed
-        && report.waits.is_empty()
+        && !report.is_waiting()
         && report.survey.as_ref().is_some_and(|survey| survey.plan.commits)
 }
 

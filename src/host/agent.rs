@@ -169,6 +169,7 @@ impl Session {
             }
             Request::Edits => host.edits().map(Answer::Edits),
             Request::DropEdits(ids) => host.drop_edits(&ids).map(|()| Answer::Done),
+            Request::Pause(pausing) => host.pause(&pausing).map(Answer::Paused),
             Request::Features => host.features().and_then(|features| {
                 let told = serde_json::to_string(&features);
                 told.map(Answer::Features).map_err(|error| HostError::Told(Told::of(&error)))
@@ -210,6 +211,7 @@ impl Session {
         let (fleet, deployment) = match request {
             Request::Observe(look) | Request::Recover(look, _) => (&look.fleet, &look.deployment),
             Request::Unchanged(glance) => (&glance.fleet, &glance.deployment),
+            Request::Pause(pausing) => (&pausing.fleet, &pausing.deployment),
             _ => return None,
         };
         self.not_bound(fleet, deployment)
@@ -242,6 +244,7 @@ impl Session {
             keep_generations,
             reread,
             aftercare,
+            hurry,
         } = sent;
         let plan = match self.plan(plan.into_plan()) {
             Ok(plan) => plan,
@@ -256,6 +259,7 @@ impl Session {
             keep_generations,
             reread,
             aftercare,
+            hurry,
         };
         let needs = blobs::needs(&plan);
         let mut arriving = Arriving::of(&self.host, &plan, &needs);

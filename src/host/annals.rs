@@ -23,6 +23,7 @@ pub fn history_line(commit: &Commit<'_>) -> HistoryLine {
         replaced: count(|a| a.before.is_some() && a.after.is_some()),
         removed: count(|a| a.after.is_none()),
         held: plan.holds.len() as u64,
+        reason: commit.hurry.clone(),
     }
 }
 

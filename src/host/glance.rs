@@ -18,7 +18,7 @@ use super::sight::Looker;
 use super::spread::spread;
 use super::state::{Ground, failed, name};
 use super::table::{self, Known, Rows, Whose};
-use super::{Glance, Health, HostError, Trust, Unchanged};
+use super::{Glance, Health, HostError, Notes, Trust, Unchanged};
 use crate::model::{Entry, Kind};
 
 /// Rows that one thread looks at in one go.
@@ -64,7 +64,14 @@ pub fn glance(ground: &Ground, glance: &Glance) -> Result<Option<Unchanged>, Hos
         None => None,
     };
     let health = Health::load(&state)?;
-    Ok(Some(Unchanged { generation: settled.generation, digest: settled.digest, version_file, health }))
+    let notes = Notes::load(&state)?;
+    Ok(Some(Unchanged {
+        generation: settled.generation,
+        digest: settled.digest,
+        version_file,
+        health,
+        notes,
+    }))
 }
 
 /// What the cache says of the record, if that is settled, says what is asked for, and is still the one there.

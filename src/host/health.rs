@@ -135,6 +135,8 @@ pub enum Watch {
     Anew,
     /// Nothing: what comes next decides about it.
     Leave,
+    /// The same as `Anew`; and where nothing is open, what stands is looked at, because it soaks.
+    Soaks,
 }
 
 impl Health {

@@ -40,6 +40,12 @@ pub fn write(live: &mut Live<'_>, state: &Dir, slots: &Dir, manifest: &Manifest)
     slots.unlink(slot::UNLOGGED)
 }
 
+/// Adds a line to a file of the state directory, durably.
+pub fn add(state: &Dir, name: &str, line: &str) -> io::Result<()> {
+    once(&mut state.open_or_create(name)?, line)?;
+    state.sync()
+}
+
 /// Adds a line unless it is among the last ones.
 fn once(file: &mut File, line: &str) -> io::Result<()> {
     let size = file.seek(SeekFrom::End(0))?;

@@ -22,10 +22,12 @@ use super::state::{self, Ground, Owner, failed, name};
 use super::watch::RootWatch;
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, Health,
-    HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Observation, Recovery, Resume,
-    SavedEdit, Sink, Stirs, Trust, Unchanged, check, features, glance, listing, narrow, transaction,
+    HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Notes, Observation, Pausing, Recovery,
+    Resume, SavedEdit, Sink, Stirs, Trust, Unchanged, check, features, glance, listing, narrow, pause,
+    transaction,
 };
 use crate::model::record::Record;
+use crate::model::rollout::Pause;
 use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, TreePath};
 
 /// The most that is read of a VERSION file.
@@ -113,6 +115,7 @@ impl Host for LocalHost {
             staged: false,
             version_file: None,
             health: None,
+            notes: Notes::default(),
         };
         let Some(ground) = Ground::open(&self.root)? else { return Ok(observation) };
         let mut cache = StatCache::default();
@@ -122,6 +125,7 @@ impl Host for LocalHost {
                 observation.digest = Some(digest);
             }
             observation.health = Health::load(&state)?;
+            observation.notes = Notes::load(&state)?;
             observation.interrupted = Journal::load(&state, &self.root)?
                 .map(|journal| Interrupted { generation: journal.generation });
             observation.staged = observation.interrupted.is_none() && is_staged(&state)?;
@@ -269,6 +273,10 @@ impl Host for LocalHost {
             Some(edits) => edits.list(),
             None => Ok(Vec::new()),
         }
+    }
+
+    fn pause(&self, pausing: &Pausing) -> Result<Option<Pause>, HostError> {
+        pause::set(&self.root, pausing)
     }
 
     fn drop_edits(&self, ids: &[EditId]) -> Result<(), HostError> {

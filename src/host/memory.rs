@@ -13,10 +13,12 @@ use super::examine::{About, Exam, Examined, Finding};
 use super::prepare::{Intent, Preparation, Step, StepState};
 use super::{
     Actual, Applied, BlobError, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance,
-    HistoryLine, Host, HostError, Look, Observation, Recovery, Resume, SavedEdit, Seen, Unchanged, annals,
+    HistoryLine, Host, HostError, Look, Notes, Observation, Pausing, Recovery, Resume, SavedEdit, Seen,
+    Unchanged, annals,
 };
 use crate::model::plan::{Action, Obstacle};
 use crate::model::record::{Record, Recorded};
+use crate::model::rollout::Pause;
 use crate::model::settled::parts;
 use crate::model::{Content, Entry, HostPath, Kind, TreePath};
 
@@ -77,6 +79,7 @@ struct Inside {
     edits: BTreeMap<EditId, (SavedEdit, Vec<u8>)>,
     last_edit: EditId,
     prepared: bool,
+    notes: Notes,
 }
 
 /// A root in memory.
@@ -223,6 +226,7 @@ impl Host for MemoryHost {
             staged: false,
             version_file: version.and_then(leaf),
             health: None,
+            notes: inside.notes.clone(),
         })
     }
 
@@ -247,7 +251,13 @@ impl Host for MemoryHost {
             _ => None,
         });
         let (generation, digest) = (record.generation, record.digest());
-        Ok(same.then_some(Unchanged { generation, digest, version_file: version, health: None }))
+        Ok(same.then_some(Unchanged {
+            generation,
+            digest,
+            version_file: version,
+            health: None,
+            notes: inside.notes.clone(),
+        }))
     }
 
     fn read(&self, path: &TreePath, expected: Content) -> Result<Vec<u8>, HostError> {
@@ -378,6 +388,7 @@ impl Host for MemoryHost {
         inside.generations.insert(0, (generation, backup));
         inside.generations.truncate(keep);
         inside.history.push(annals::history_line(commit));
+        inside.notes.soak = inside.notes.soak.after(inside.record.as_ref(), next, commit.now);
         inside.objects = objects;
         inside.tree = tree;
         inside.record = Some(next.clone());
@@ -394,6 +405,10 @@ impl Host for MemoryHost {
 
     fn edits(&self) -> Result<Vec<SavedEdit>, HostError> {
         Ok(self.inside().edits.values().map(|(edit, _)| edit.clone()).collect())
+    }
+
+    fn pause(&self, pausing: &Pausing) -> Result<Option<Pause>, HostError> {
+        Ok(std::mem::replace(&mut self.inside().notes.pause, pausing.pause.clone()))
     }
 
     fn drop_edits(&self, ids: &[EditId]) -> Result<(), HostError> {

@@ -46,6 +46,7 @@ mod lock;
 mod memory;
 mod mounts;
 mod narrow;
+mod pause;
 pub mod pipe;
 mod pour;
 pub mod prepare;
@@ -59,6 +60,8 @@ mod retreat;
 mod salvage;
 mod scan;
 mod sight;
+mod soak;
+mod soaking;
 mod spread;
 pub mod ssh;
 mod stage;
@@ -89,14 +92,17 @@ pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
 pub use self::narrow::{Narrow, Narrowed};
+pub use self::pause::{Notes, Pausing};
 pub use self::pour::Sink;
 pub use self::prepare::{Preparation, Step};
+pub use self::soak::Soak;
 pub use self::watch::{Stir, Stirs};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
 use crate::model::cause::chain;
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::Record;
+use crate::model::rollout::Pause;
 use crate::model::settled::Part;
 use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, PackName, RecordDigest, TreePath};
 
@@ -150,6 +156,8 @@ pub struct Observation {
     pub version_file: Option<Vec<u8>>,
     /// The last word on its health; `None` if nothing was ever looked at.
     pub health: Option<Health>,
+    /// What a rollout wants to know.
+    pub notes: Notes,
 }
 
 /// Where bytes come from while a plan is carried out.
@@ -209,6 +217,8 @@ pub struct Commit<'a> {
     pub reread: Reread,
     /// What is run and looked at once the change is there, and what going back needs.
     pub aftercare: Aftercare,
+    /// Why somebody did not wait for stages, windows and pauses, if they did not; for the history.
+    pub hurry: Option<String>,
 }
 
 /// What is read again when the stat cache is written after a switch.
@@ -248,6 +258,8 @@ pub struct Unchanged {
     pub version_file: Option<Vec<u8>>,
     /// The last word on its health.
     pub health: Option<Health>,
+    /// What a rollout wants to know.
+    pub notes: Notes,
 }
 
 /// Commands to run in a private copy of the tree as a plan would leave it.
@@ -366,6 +378,9 @@ pub struct HistoryLine {
     pub removed: u64,
     /// Holds that the plan had.
     pub held: u64,
+    /// What somebody said about it: why they did not wait, or why there is a pause.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A generation that can still be rolled back.
@@ -454,6 +469,9 @@ pub trait Host: Send + Sync {
 
     /// Saved edits, oldest first.
     fn edits(&self) -> Result<Vec<SavedEdit>, HostError>;
+
+    /// Begins or ends a pause, under the lock. Gives the one before.
+    fn pause(&self, pausing: &Pausing) -> Result<Option<Pause>, HostError>;
 
     /// Drops saved edits by number, under the lock; an unknown number is an error and drops nothing.
     fn drop_edits(&self, ids: &[EditId]) -> Result<(), HostError>;

@@ -20,7 +20,7 @@ use super::scan::{Looked, Scan};
 use super::spread::spread;
 use super::state::{Ground, digest_record, failed, name, read};
 use super::table::Whose;
-use super::{Glance, Health, HostError, Trust};
+use super::{Glance, Health, HostError, Notes, Trust};
 use crate::model::actual::{Actual, Seen};
 use crate::model::packed::Packed;
 use crate::model::{RecordDigest, TreePath};
@@ -49,6 +49,8 @@ pub struct Narrowed {
     pub version_file: Option<Vec<u8>>,
     /// The last word on its health.
     pub health: Option<Health>,
+    /// What a rollout wants to know.
+    pub notes: Notes,
 }
 
 /// Looks at a root.
@@ -106,7 +108,8 @@ pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostE
         None => None,
     };
     let health = Health::load(&state)?;
-    Ok(Some(Narrowed { record, digest: settled.digest, looked, actual, version_file, health }))
+    let notes = Notes::load(&state)?;
+    Ok(Some(Narrowed { record, digest: settled.digest, looked, actual, version_file, health, notes }))
 }
 
 /// Whether one of the paths lies above or below another one, or one that is recorded.

@@ -22,9 +22,10 @@ use super::wire::hello::{Bound, Hello};
 use super::wire::message::{self, Answer, Asked, Request, SentCheck, SentCommit};
 use super::{
     Applied, Blobs, Check, Checked, Commit, EditId, Exam, Examined, Features, Generation, Glance,
-    HistoryLine, Host, HostError, Look, Observation, Preparation, Recovery, Resume, SavedEdit, Step, Stir,
-    Stirs, Told, Unchanged, check,
+    HistoryLine, Host, HostError, Look, Observation, Pausing, Preparation, Recovery, Resume, SavedEdit, Step,
+    Stir, Stirs, Told, Unchanged, check,
 };
+use crate::model::rollout::Pause;
 use crate::model::{Content, HostPath, TreePath};
 
 /// A way to start agents on one machine, as one user.
@@ -484,6 +485,13 @@ impl Host for RemoteHost {
     fn edits(&self) -> Result<Vec<SavedEdit>, HostError> {
         match self.session.ask(Request::Edits, "its saved edits were listed", None)? {
             Answer::Edits(edits) => Ok(edits),
+            _ => Err(self.session.astray()),
+        }
+    }
+
+    fn pause(&self, pausing: &Pausing) -> Result<Option<Pause>, HostError> {
+        match self.session.ask(Request::Pause(pausing.clone()), "a pause was noted", None)? {
+            Answer::Paused(before) => Ok(before),
             _ => Err(self.session.astray()),
         }
     }

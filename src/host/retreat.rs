@@ -71,7 +71,7 @@ pub(super) fn watch(
 
 /// Whether the change may come back by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reject {
+pub(super) enum Reject {
     /// It was found ill: it may not.
     Change,
     /// Nothing was found against it: it is tried again.
@@ -141,7 +141,7 @@ pub(super) fn is_way_back(round: &Round<'_>, note: &Health, generation: u64) -> 
     next && manifest_of(round, generation).map(|manifest| manifest.purpose) == to
 }
 
-fn manifest_of(round: &Round<'_>, generation: u64) -> Option<Manifest> {
+pub(super) fn manifest_of(round: &Round<'_>, generation: u64) -> Option<Manifest> {
     let slots = Generations::open(round.state).ok().flatten()?.slots(generation).ok()?;
     Generations::manifest(&slots)
 }
@@ -157,7 +157,7 @@ pub(super) fn at_fault(evidence: &[Evidence]) -> BTreeSet<PackName> {
 }
 
 /// Rolls the newest generation back, restarts what runs there, and looks whether that is well.
-fn retreat(
+pub(super) fn retreat(
     round: &Round<'_>,
     tend: Tend<'_>,
     evidence: Vec<Evidence>,
@@ -235,6 +235,7 @@ fn roll_back(
             keep_generations: (*keep_generations).max(2),
             reread: Reread::All,
             aftercare: Aftercare::default(),
+            hurry: None,
         };
         let mut idle = Tend::new(round.ground, Default::default(), Timestamp::now(), None);
         let old = read_packed(round.state, round.owner)?.map(|(packed, _)| packed);

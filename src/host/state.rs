@@ -42,6 +42,14 @@ pub mod name {
     pub const NEW_STATUS_KEY: &str = "status-key-new";
     /// The next one, while it is written.
     pub const NEW_HEALTH: &str = "health-new";
+    /// Since when packs have been well.
+    pub const SOAK: &str = "soak";
+    /// The next one, while it is written.
+    pub const NEW_SOAK: &str = "soak-new";
+    /// A pause that somebody asked for.
+    pub const PAUSE: &str = "pause";
+    /// The next one, while it is written.
+    pub const NEW_PAUSE: &str = "pause-new";
 }
 
 /// From this size on bytes are hashed on all cores.

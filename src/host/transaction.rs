@@ -30,6 +30,7 @@ use super::lock::Lock;
 use super::recover::{mend_all, stranger};
 use super::refresh::refresh;
 use super::retreat::{at_fault, gone_back, resumed, watch};
+use super::soaking::{is_well, looked};
 use super::stage::{Halt, stage};
 use super::state::{Ground, Owner, failed, name, read, read_about, read_packed, read_record};
 use super::switch::{Start, forward};
@@ -133,6 +134,7 @@ impl Round<'_> {
     pub fn note(&self, generation: u64, verdict: Verdict, evidence: &[Evidence], tend: &Tend<'_>) {
         let (evidence, marks) = (evidence.to_vec(), tend.marks.clone());
         let note = Health { generation, verdict, since: self.now, evidence, marks, boot: this_start() };
+        self.soak(&note);
         if let Err(error) = note.store(self.state) {
             tracing::warn!(%error, root = %self.ground.at, "the state of health cannot be noted");
         }
@@ -186,6 +188,7 @@ pub(super) fn carry(
     match forward(switch.live, &slots, &manifest, Start::Fresh) {
         Ok(()) => match end(round, &mut switch, tend).map_err(&pending)? {
             End::Done { saved, ill } => {
+                round.soak_after(old.map(Packed::about), &commit.plan.next, ill.as_ref());
                 let _costs_time_only = refresh(ground, state, commit, manifest.record).is_err();
                 Ok(Carried::Done { saved, ill })
             }
@@ -232,7 +235,8 @@ pub fn recover(
         found.map(|found| found.is_some())
     };
     let open = || Ok::<_, HostError>(Health::load(&state)?.is_some_and(|health| health.is_open()));
-    let matters = is_there(name::JOURNAL)? || resume.watch == Watch::Anew && open()?;
+    let matters = is_there(name::JOURNAL)? || resume.watch != Watch::Leave && open()?;
+    let matters = matters || resume.watch == Watch::Soaks && !is_well(&ground, &state, owner, resume)?;
     if !matters && !is_there(name::STAGE)? && !is_there(cache::SCRATCH)? {
         return Ok(Recovery::Nothing);
     }
@@ -247,6 +251,10 @@ pub fn recover(
     match (resume.watch, &settled) {
         (Watch::Leave, _) | (_, Recovery::Ill(_)) => Ok(settled),
         (Watch::Anew, _) => Ok(resumed(&round)?.unwrap_or(settled)),
+        (Watch::Soaks, _) => match resumed(&round)? {
+            Some(recovery) => Ok(recovery),
+            None => Ok(looked(&round)?.unwrap_or(settled)),
+        },
     }
 }
 

@@ -188,6 +188,7 @@ impl Stand {
             keep_generations: 2,
             reread: Reread::Touched,
             aftercare: Default::default(),
+            hurry: None,
         }
     }
 

@@ -336,6 +336,17 @@ impl Aftercare {
         tasks
     }
 
+    /// What shows how packs fare at this moment: quick checks, and whether units are up.
+    pub fn glance(&self, present: impl Fn(&PackName) -> bool) -> Tasks {
+        let mut tasks = self.look(present);
+        for (_, _, check) in &mut tasks.checks {
+            if let Check::ActiveFor { period, .. } = check {
+                *period = Duration::ZERO;
+            }
+        }
+        tasks
+    }
+
     /// What shows how packs fare, whatever changed: all that can be told at once.
     pub fn look(&self, present: impl Fn(&PackName) -> bool) -> Tasks {
         let mut tasks = Tasks::default();

@@ -271,6 +271,10 @@ pub enum Purpose {
     RestoreEdit,
     /// Record what lies on a host that was filled by hand.
     Adopt,
+    /// Begin a pause; makes no generation.
+    Pause,
+    /// End a pause; makes no generation.
+    Resume,
 }
 
 impl fmt::Display for Purpose {
@@ -282,6 +286,8 @@ impl fmt::Display for Purpose {
             Self::Retry => f.write_str("retry"),
             Self::RestoreEdit => f.write_str("restore edit"),
             Self::Adopt => f.write_str("adopt"),
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
         }
     }
 }

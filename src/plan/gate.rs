@@ -32,6 +32,8 @@ pub struct Facts {
     pub packs: BTreeMap<PackName, PackFacts>,
     /// Whether a plan has something to do there.
     pub acts: bool,
+    /// Whether a plan has nothing to do there because all of it is held.
+    pub held: bool,
     /// How it fares.
     pub state: Fares,
     /// The pause that is kept on the host.
@@ -197,6 +199,23 @@ impl Reason {
     }
 }
 
+impl Facts {
+    /// Where a pack would go there: by the plan, or once what is held is not held any more.
+    fn goal(&self, pack: &PackFacts) -> Option<TreeDigest> {
+        match pack.wants {
+            _ if self.acts => pack.next,
+            Wish::Tree(tree) if !pack.failed => Some(tree),
+            Wish::Absent if !pack.failed => None,
+            _ => pack.runs,
+        }
+    }
+
+    /// Whether a pack would be another one afterwards.
+    pub fn moves(&self) -> bool {
+        (self.acts || self.held) && self.packs.values().any(|pack| self.goal(pack) != pack.runs)
+    }
+}
+
 /// All that a gate looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Gates<'a> {
@@ -217,17 +236,19 @@ impl Gates<'_> {
     pub fn reasons(&self, deployment: &Deployment) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let name = &deployment.name;
-        let Some(facts) = self.facts.get(name).filter(|facts| facts.acts) else { return reasons };
+        let Some(facts) = self.facts.get(name).filter(|facts| facts.acts || facts.held) else {
+            return reasons;
+        };
         if deployment.mode == Mode::Observe {
             return reasons;
         }
         let own = stage_of(self.stages, name);
-        if let Some(own) = own {
-            for (pack, moves) in facts.packs.iter().filter(|(_, pack)| pack.next != pack.runs) {
-                match self.stopped(own, pack, moves.next) {
-                    Some(stopped) => reasons.push(stopped),
-                    None => reasons.extend(self.waits(own, pack, moves.next)),
-                }
+        for (pack, known) in &facts.packs {
+            let goal = facts.goal(known);
+            let Some(own) = own.filter(|_| goal != known.runs) else { continue };
+            match self.stopped(own, pack, goal) {
+                Some(stopped) => reasons.push(stopped),
+                None => reasons.extend(self.waits(own, pack, goal)),
             }
         }
         reasons.sort_by_key(|reason| !matches!(reason, Reason::Stopped { .. }));

@@ -61,7 +61,7 @@ fn facts(runs: Option<u8>, since: Option<i64>, wants: u8) -> Facts {
         failed: false,
     };
     let acts = known.next != known.runs;
-    Facts { packs: [(pack(), known)].into(), acts, state: Fares::Well, pause: None }
+    Facts { packs: [(pack(), known)].into(), acts, held: false, state: Fares::Well, pause: None }
 }
 
 struct World {
@@ -197,6 +197,12 @@ fn pauses_windows_and_slots_block_whoever_acts() {
         assert_eq!(world.of(&home, 30), [expected]);
     }
     world.facts.get_mut(&name(0)).unwrap().pause = None;
+    home.pause = until(Some(50), "file");
+    // What is held would be in the way of that, too; what failed there would not be tried again.
+    let held = world.facts.get_mut(&name(0)).unwrap();
+    (held.acts, held.held) = (false, true);
+    assert_eq!(world.of(&home, 30), [pause("file", Some(50), PausedBy::FleetFile)]);
+    world.facts.insert(name(0), facts(Some(1), None, 2));
     home.pause = None;
     world.stages[0].max_parallel = Some(Share::Number(1));
     world.busy = [name(0)].into();
@@ -268,8 +274,8 @@ proptest! {
                 Step::Passes(seconds) => now += seconds,
                 Step::Pins(to) => {
                     pin = to;
-                    for at in 0..9 {
-                        let (runs, since) = well[at];
+                    for (at, (runs, since)) in well.iter().enumerate() {
+                        let (runs, since) = (*runs, *since);
                         let mut facts = facts(Some(runs), since, pin);
                         if failed.contains(&(at, pin)) {
                             facts.packs.values_mut().for_each(|pack| {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::toposort;
 use petgraph::graphmap::DiGraphMap;
 
-use crate::model::fleet::Fleet;
+use crate::model::fleet::{Fleet, State};
 use crate::model::record::Record;
 use crate::model::{DeploymentName, PackName};
 
@@ -25,12 +25,42 @@ pub fn packs(drift: &Drift, record: &Record) -> Vec<PackName> {
     sorted(&names, requires)
 }
 
-/// Deployments in the order in which they converge: dependencies first, else by name.
+/// Whom each deployment waits for: those that it depends on; one that goes, those that go and depend on it.
+pub fn awaited(fleet: &Fleet) -> BTreeMap<DeploymentName, BTreeSet<DeploymentName>> {
+    let goes = |name: &DeploymentName| {
+        fleet.deployments.get(name).is_some_and(|deployment| deployment.state == State::Absent)
+    };
+    let mut awaited: BTreeMap<DeploymentName, BTreeSet<DeploymentName>> = BTreeMap::new();
+    for deployment in fleet.deployments.values() {
+        for on in &deployment.depends_on {
+            match (goes(&deployment.name), goes(on)) {
+                (false, _) => awaited.entry(deployment.name.clone()).or_default().insert(on.clone()),
+                (true, true) => awaited.entry(on.clone()).or_default().insert(deployment.name.clone()),
+                (true, false) => continue,
+            };
+        }
+    }
+    awaited
+}
+
+/// Deployments in the order in which they converge: stage by stage, in each whom others wait for first, else by
+/// name.
 pub fn deployments(fleet: &Fleet) -> Vec<DeploymentName> {
     let names: BTreeSet<DeploymentName> = fleet.deployments.keys().cloned().collect();
-    sorted(&names, |name| {
-        fleet.deployments.get(name).map(|d| d.depends_on.iter().cloned().collect()).unwrap_or_default()
-    })
+    let awaited = awaited(fleet);
+    let mut sorted = sorted(&names, |name| awaited.get(name).into_iter().flatten().cloned().collect());
+    let stages = fleet.rollout.iter().enumerate();
+    let stages: BTreeMap<&DeploymentName, usize> =
+        stages.flat_map(|(number, stage)| stage.members.iter().map(move |name| (name, number))).collect();
+    // The validator refuses whoever depends on a later stage; who goes may wait for one.
+    let waits_for_later = |name: &DeploymentName| {
+        let own = stages.get(name);
+        awaited.get(name).into_iter().flatten().any(|on| stages.get(on) > own)
+    };
+    if !sorted.iter().any(waits_for_later) {
+        sorted.sort_by_key(|name| stages.get(name).copied());
+    }
+    sorted
 }
 
 /// Kahn's algorithm over a graph whose ties are broken by name, so that the order is one order.

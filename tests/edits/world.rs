@@ -33,6 +33,7 @@ pub fn options() -> Options {
         recover: Recover::Now,
         offline: Offline::Waits,
         stop: Stop::default(),
+        hurry: None,
         now: "2026-03-04T05:06:07Z".parse().expect("a time"),
     }
 }
@@ -121,6 +122,7 @@ pub fn pass(wanted: &Wanted, host: &MemoryHost) -> Passed {
             keep_generations: 50,
             reread: Reread::All,
             aftercare: Default::default(),
+            hurry: None,
         };
         let applied = host.apply(&commit, &Contents::new(workspace, host, &survey, &extra));
         assert!(matches!(applied, Ok(Applied::Done { .. })), "{applied:?}");

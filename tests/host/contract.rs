@@ -7,9 +7,10 @@ use crate::world::*;
 use packfleet::host::examine::{About, Exam, Grade};
 use packfleet::host::prepare::{Intent, Linger, Preparation, StepState};
 use packfleet::host::status_key::Speaks;
-use packfleet::host::{Applied, HostError, Recovery, Seen, Support};
+use packfleet::host::{Applied, HostError, Pausing, Recovery, Seen, Support};
 use packfleet::model::plan::Obstacle;
 use packfleet::model::record::Record;
+use packfleet::model::rollout::Pause;
 use packfleet::model::{Content, Entry, Kind};
 
 fn names(list: &[&str]) -> BTreeSet<String> {
@@ -480,4 +481,38 @@ fn a_place_is_prepared_once_and_an_examination_writes_nothing() {
     let found = disk.host().examine(&exam).unwrap().findings;
     let state = found.iter().find(|found| found.about == About::State).expect("a state");
     assert!(state.grade == Grade::Fail && state.what.contains("0755"), "{state:?}");
+}
+
+#[test]
+fn a_pause_and_the_begin_of_a_soak_are_kept_and_seen_by_every_look() {
+    let one = files(&[("a/f", "one")]);
+    for (kind, place) in places() {
+        let host = place.host();
+        let (fleet, deployment) = (look(&one).fleet, look(&one).deployment);
+        let pause = Pause { reason: "conference week".into(), until: None };
+        let now = "2026-01-02T03:04:05Z".parse().unwrap();
+        let set = |pause: Option<&Pause>| {
+            let (fleet, deployment, pause) = (fleet.clone(), deployment.clone(), pause.cloned());
+            host.pause(&Pausing { fleet, deployment, pause, now }).unwrap()
+        };
+        assert_eq!(set(Some(&pause)), None, "{kind}");
+        assert_eq!(observe(host, &one).notes.pause, Some(pause.clone()), "{kind}");
+        done(host, &one, "1");
+        let seen = observe(host, &one);
+        assert_eq!(seen.notes.pause, Some(pause.clone()), "{kind}");
+        let record = seen.record.unwrap();
+        for pack in record.packs.keys() {
+            assert_eq!(
+                seen.notes.soak.since(&record, pack),
+                Some("2026-03-04T05:06:07Z".parse().unwrap()),
+                "{kind}"
+            );
+        }
+        done(host, &files(&[("a/f", "two")]), "1");
+        assert_eq!(set(None), Some(pause), "{kind}");
+        assert_eq!(set(None), None, "{kind}");
+        let seen = observe(host, &one);
+        assert_eq!(seen.notes.pause, None, "{kind}");
+        assert!(seen.notes.soak.is_of(&seen.record.unwrap()), "{kind}");
+    }
 }

@@ -71,6 +71,7 @@ fn what_was_done_is_unchanged_until_somebody_changes_it() {
                 digest: seen.digest.unwrap(),
                 version_file: Some(version_text(1).into_bytes()),
                 health: None,
+                notes: seen.notes.clone(),
             };
             let asked = TRUSTS.map(|trust| glance(host, trust));
             for asked in &asked {

@@ -331,6 +331,7 @@ pub fn commit(plan: &Plan) -> Commit<'_> {
         keep_generations: 3,
         reread: Reread::Touched,
         aftercare: Default::default(),
+        hurry: None,
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     options.jobs = args.jobs.map(usize::from);
     options.offline = args.offline.offline();
     options.voice = keys::voice(context, &workspace)?;
+    options.hurry = hurry(args)?;
     let progress = Progress::begin(context.shows_progress, selected.len());
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
@@ -104,6 +105,20 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         report::apply::apply(&workspace, &reports, &context.hints)
     })?;
     Ok(exit)
+}
+
+/// Why somebody does not wait.
+fn hurry(args: &Apply) -> Result<Option<String>, CliError> {
+    let said = |reason: &String| !reason.trim().is_empty() && !reason.chars().any(char::is_control);
+    match (args.hurry.now, &args.hurry.reason) {
+        (true, Some(reason)) if said(reason) => Ok(Some(reason.clone())),
+        (true, _) => Err(CliError::Usage {
+            what: "--now goes on in spite of stages, windows and pauses, and its reason says nothing"
+                .to_owned(),
+            hint: Some("say it in one line: --reason \"the key in 1.2.0 is known to others\"".to_owned()),
+        }),
+        (false, _) => Ok(None),
+    }
 }
 
 /// The plan that was saved in a file, if that is what is to be applied. A deployment of that name comes first.

@@ -41,7 +41,10 @@ pub(super) fn run(args: &History, context: &Context, printer: &mut Printer) -> R
             vec![
                 line.generation.to_string(),
                 time(line.time),
-                line.purpose.to_string(),
+                match &line.reason {
+                    Some(reason) => format!("{}: {}", line.purpose, shown(reason)),
+                    None => line.purpose.to_string(),
+                },
                 packs.join(", "),
                 line.created.to_string(),
                 line.replaced.to_string(),

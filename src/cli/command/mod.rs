@@ -20,6 +20,7 @@ mod man;
 mod managed;
 mod outdated;
 mod overlay;
+mod pause;
 mod plan;
 mod record;
 mod resolve;
@@ -58,6 +59,8 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Outdated(args) => outdated::run(args, context, printer),
         Command::Resolve(args) => resolve::run(args, context, printer),
         Command::Retry(args) => retry::run(args, context, printer),
+        Command::Pause(args) => pause::pause(args, context, printer),
+        Command::Resume(args) => pause::resume(args, context, printer),
         Command::Edits(args) => edits::run(args, context, printer),
         Command::Overlay(args) => overlay::run(args, context, printer),
         Command::Capture(args) => capture::run(args, context, printer),

@@ -9,7 +9,9 @@ use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report::why::{edits_in_nobodys_way, steps, why};
 use crate::engine::{Outcome, Recover, fleet};
+use crate::host::HistoryLine;
 use crate::model::TreePath;
+use crate::model::plan::Purpose;
 
 pub(super) fn run(args: &Why, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = context.load()?;
@@ -23,8 +25,10 @@ pub(super) fn run(args: &Why, context: &Context, printer: &mut Printer) -> Resul
     let reports = reports?;
     // A history that cannot be read is no reason not to explain the rest.
     let history = workspace.host(deployment).history().unwrap_or_default();
+    let generation = |line: &&HistoryLine| !matches!(line.purpose, Purpose::Pause | Purpose::Resume);
+    let last = history.iter().rfind(generation);
     match args.output {
-        Output::Text => printer.data(&why(&workspace, &reports, name, history.last(), &context.hints)),
+        Output::Text => printer.data(&why(&workspace, &reports, name, last, context.now, &context.hints)),
         Output::Json => {
             if let Some(report) = reports.iter().find(|report| &report.deployment == name) {
                 let steps = steps(&workspace, &reports, report, &context.hints);

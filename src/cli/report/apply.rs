@@ -1,7 +1,7 @@
 //! What an apply came to: one line per deployment, and below it what a person must know.
 
-use super::care;
 use super::words::{self, Tally, count};
+use super::{care, gate};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
@@ -11,6 +11,7 @@ use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
 use crate::model::ranges::compress;
 use crate::plan::Standing;
+use crate::plan::gate::Reason;
 
 /// One line per selected deployment.
 pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String {
@@ -80,6 +81,7 @@ fn what(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
         Outcome::Waiting => {
             let waits = words::waits(&report.waits).into_iter();
             parts = waits.map(|(on, because, _)| format!("for {on}: {because}")).collect();
+            parts.extend(report.gate.iter().map(|reason| gate::text(reason, Some(survey))));
         }
         Outcome::Held | Outcome::Refused => {
             let why = hints.command(&["why", name]);
@@ -144,6 +146,10 @@ fn more(workspace: &Workspace, report: &Report, hints: &Hints) -> Vec<String> {
             lines.extend(care::taken_back(workspace, report, taken, hints));
         }
         Some(Recovery::Nothing) | None => {}
+    }
+    if let Some(hurried) = report.hurried.as_ref().filter(|_| report.committed.is_some()) {
+        let skipped: Vec<&str> = hurried.skipped.iter().map(Reason::word).collect();
+        lines.push(format!("at once, in spite of {}: {}", skipped.join(", "), shown(&hurried.why)));
     }
     if !report.saved.is_empty() {
         lines.push(saved_line(report.saved.len(), name, hints));

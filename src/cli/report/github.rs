@@ -4,6 +4,7 @@
 //! escaped, and `:` and `,` within a property. What is the same at the same line is said once, with all names.
 //! GitHub shows ten of a kind per step: errors come first.
 
+use super::gate;
 use super::plain;
 use super::words::{self, Tally};
 use crate::cli::hint::Hints;
@@ -131,6 +132,10 @@ fn of_report<'a>(
     for (on, because, _) in words::waits(&report.waits) {
         let text = format!("waits for {on}: {because}");
         let title = "waiting".to_owned();
+        notes.push(Note { level: Level::Warning, place: at(None), title, text, about: about() });
+    }
+    for reason in &report.gate {
+        let (text, title) = (gate::text(reason, Some(survey)), "waiting".to_owned());
         notes.push(Note { level: Level::Warning, place: at(None), title, text, about: about() });
     }
     for (path, undecided) in super::told::undecided(report) {

@@ -5,6 +5,7 @@
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
+use super::gate;
 use super::plain;
 use super::plan::{Diffs, Ids, OfflineHosts, Show, body};
 use super::words;
@@ -45,7 +46,10 @@ fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
     let message = match (&report.failure, report.waits.first()) {
         (Some(failure), _) => shown(&failure.to_string()),
         (None, Some(wait)) => format!("waits for {}: {}", wait.on, wait.because),
-        (None, None) => super::told::why(report).unwrap_or_else(|| words::holds(holds)),
+        (None, None) => match report.gate.first().filter(|_| report.outcome == Outcome::Waiting) {
+            Some(reason) => gate::text(reason, report.survey.as_ref()),
+            None => super::told::why(report).unwrap_or_else(|| words::holds(holds)),
+        },
     };
     let succeeded = matches!(status, TestCaseStatus::Success { .. });
     if !succeeded {

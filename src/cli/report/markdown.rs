@@ -5,6 +5,7 @@
 //! fence in them: they make no heading, no link and no mention.
 
 use super::diffs;
+use super::gate;
 use super::plan::{Block, Blocks, Diffs, Ids, OfflineHosts, Show, blocks};
 use super::words::{self, Tally, count};
 use super::{bytes, plain};
@@ -171,6 +172,9 @@ fn row(workspace: &Workspace, block: &Block<'_>) -> String {
     }
     if let Some(failure) = &report.failure {
         why = code(&crate::cli::printer::shown(&failure.to_string()));
+    }
+    if let Some(reason) = report.gate.first().filter(|_| report.outcome == Outcome::Waiting) {
+        why = code(&gate::text(reason, report.survey.as_ref()));
     }
     for (on, _, _) in words::waits(&report.waits) {
         why = format!("waits for {on}");

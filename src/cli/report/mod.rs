@@ -9,6 +9,7 @@ pub mod bytes;
 pub mod care;
 pub mod diffs;
 pub mod doctor;
+pub mod gate;
 pub mod github;
 pub mod header;
 pub mod holds;

@@ -8,6 +8,7 @@ use super::apply;
 use super::bytes;
 use super::care;
 use super::diffs;
+use super::gate;
 use super::header::header;
 use super::holds;
 use super::lines::{self, Length};
@@ -209,7 +210,7 @@ pub fn would_commit(workspace: &Workspace, report: &Report) -> bool {
         .is_some_and(|deployment| deployment.mode == Mode::Observe);
     report.selected
         && !observed
-        && report.waits.is_empty()
+        && !report.is_waiting()
         && report.survey.as_ref().is_some_and(|survey| survey.plan.commits)
 }
 
@@ -305,6 +306,14 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
             "  {} for {on}: {because}\n      → {}\n",
             painted(paint::CHANGE, "waits"),
             hints.command(&["why", first.as_str()])
+        ));
+    }
+    for reason in &report.gate {
+        out.push_str(&format!(
+            "  {}: {}\n      → {}\n",
+            painted(paint::CHANGE, "waits"),
+            gate::text(reason, Some(survey)),
+            gate::clears(reason, &who.name, hints)
         ));
     }
     out.push_str(&packs(workspace, report, survey, hints, show.length, who));

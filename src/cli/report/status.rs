@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::apply::kept;
-use super::care;
 use super::header::header;
 use super::table::table;
 use super::told;
 use super::words::{self, count};
+use super::{care, gate};
 use crate::cli::hint::Hints;
 use crate::cli::printer::{painted, shown};
 use crate::engine::{Failure, Outcome, Report, Workspace, checks};
@@ -182,6 +182,10 @@ pub fn why(workspace: &Workspace, report: &Report, hints: &Hints) -> String {
         return why;
     }
     match (waits.first(), holds) {
+        (None, _) if report.outcome == Outcome::Waiting && !report.gate.is_empty() => {
+            let words = report.gate.iter().map(|reason| gate::text(reason, report.survey.as_ref()));
+            words.collect::<Vec<_>>().join("; ")
+        }
         (Some((on, because, _)), _) => format!("{on}: {because}"),
         (None, [only]) => match &only.path {
             Some(path) => format!("{path}: {}", words::hold(&only.cause)),

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::words;
-use super::{apply, care, holds, plan};
+use super::{apply, care, gate, holds, plan};
 use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
@@ -14,6 +16,11 @@ use crate::host::{Evidence, Health, HistoryLine, Verdict};
 use crate::model::fleet::Mode;
 use crate::model::plan::HoldCause;
 use crate::model::{DeploymentName, TreePath};
+use crate::plan::gate::{Lag, Reason};
+use crate::plan::window::{Opening, opening};
+
+/// So many deployments of earlier stages are explained.
+const FEW: usize = 3;
 
 /// One thing in the way.
 pub struct Step {
@@ -27,8 +34,24 @@ pub struct Step {
     pub details: Vec<String>,
     /// What clears it.
     pub clears: String,
+    /// Whom that takes.
+    pub ends: Ends,
+    /// When it clears itself, if it does.
+    pub at: Option<Timestamp>,
     /// How many deployments lie between.
     pub depth: usize,
+}
+
+/// Whom it takes to end something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ends {
+    /// Somebody has to do something.
+    Person,
+    /// Nobody: it ends with something else.
+    Itself,
+    /// Nobody; and who is in a hurry need not wait for it.
+    Hurry,
 }
 
 /// Everything in the way, in order.
@@ -44,6 +67,7 @@ pub fn why(
     reports: &[Report],
     name: &DeploymentName,
     last: Option<&HistoryLine>,
+    now: Timestamp,
     hints: &Hints,
 ) -> String {
     let Some(report) = reports.iter().find(|report| &report.deployment == name) else { return String::new() };
@@ -69,6 +93,7 @@ pub fn why(
         }
         out.push_str(&format!("{indent}{margin}→ {}\n", step.clears));
     }
+    out.push_str(&in_sum(workspace, report, &steps, now, hints));
     if let Some(survey) = &report.survey {
         if survey.drift.packs.keys().any(|pack| plan::is_first_contact(survey, pack)) {
             out.push_str(&format!("First of all: {}\n", hints.of_first_contact(name)));
@@ -76,6 +101,63 @@ pub fn why(
         out.push_str(&edits(survey, hints));
     }
     out
+}
+
+/// What of it needs somebody, until when, and what may be skipped.
+fn in_sum(workspace: &Workspace, report: &Report, steps: &[Step], now: Timestamp, hints: &Hints) -> String {
+    let numbers = |ends: Ends| -> Vec<String> {
+        let meant = steps.iter().enumerate().filter(|(_, step)| step.ends == ends);
+        meant.map(|(at, _)| (at + 1).to_string()).collect()
+    };
+    let you = numbers(Ends::Person);
+    let deployment = workspace.fleet.deployments.get(&report.deployment);
+    let window = deployment.and_then(|deployment| deployment.window.as_ref());
+    // Without a rollout there is nothing to add to the list.
+    if steps.is_empty() || report.gate.is_empty() && window.is_none() {
+        return String::new();
+    }
+    let mut out = String::new();
+    match you.as_slice() {
+        [] => out.push_str("Nothing of this needs a decision."),
+        [one] => out.push_str(&format!("Only {one} needs you.")),
+        many => out.push_str(&format!("{} need you.", and(many))),
+    }
+    if let (Some(window), false) = (window, you.is_empty())
+        && let Opening::Open { closes: Some(closes) } = opening(window, now)
+        && let Opening::Closed { opens: Some(opens) } = opening(window, closes)
+    {
+        let (closes, opens) = (words::time(closes), words::time(opens));
+        out.push_str(&format!(
+            " Do {} before {closes}, or it waits until {opens} ({})",
+            and(&you),
+            window.text
+        ));
+    }
+    out.push('\n');
+    let own: Vec<String> = steps
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| step.ends == Ends::Hurry && step.deployment == report.deployment)
+        .map(|(at, _)| (at + 1).to_string())
+        .collect();
+    if !own.is_empty() {
+        let command = hints.command(&["apply", report.deployment.as_str(), "--now", "--reason"]);
+        let never = if you.is_empty() { String::new() } else { format!(", never {}", and(&you)) };
+        out.push_str(&format!(
+            "In a hurry: {command} \"…\" skips {}{never}; it is recorded and told\n",
+            and(&own)
+        ));
+    }
+    out
+}
+
+/// `1`, `1 and 2`, `1, 2 and 3`.
+fn and(numbers: &[String]) -> String {
+    match numbers {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
 }
 
 /// `prod runs bot 1.1.0 (generation 3, 2026-11-24 08:00:00Z); wants bot 1.2.0.`
@@ -142,6 +224,8 @@ fn gather(
             text: of(shown(&failure.to_string())),
             details: causes(failure).into_iter().map(|cause| format!("because: {cause}")).collect(),
             clears: hints.of_failure(failure, name).unwrap_or_else(|| "see above".to_owned()),
+            ends: Ends::Person,
+            at: None,
             depth,
         });
     }
@@ -153,6 +237,8 @@ fn gather(
             text: of(format!("the switch to generation {} did not end", interrupted.generation)),
             details: Vec::new(),
             clears: hints.of_interrupted(name),
+            ends: Ends::Person,
+            at: None,
             depth,
         });
     }
@@ -185,6 +271,8 @@ fn gather(
             text: of(text),
             details,
             clears,
+            ends: Ends::Person,
+            at: None,
             depth,
         });
     }
@@ -201,9 +289,34 @@ fn gather(
             text: of(format!("pack {pack}, when it was applied last: {}", words::hold(&cause))),
             details: Vec::new(),
             clears: next.unwrap_or_default(),
+            ends: Ends::Person,
+            at: None,
             depth,
         });
     }
+    let gates = |steps: &mut Vec<Step>, told: &mut BTreeSet<DeploymentName>, when: When| {
+        for reason in report.gate.iter().filter(|reason| When::of(reason) == when) {
+            steps.push(Step {
+                deployment: name.clone(),
+                word: reason.word().to_owned(),
+                text: of(gate::text(reason, Some(survey))),
+                details: Vec::new(),
+                clears: gate::clears(reason, name, hints),
+                ends: match reason {
+                    Reason::Stopped { .. } | Reason::Untried { .. } => Ends::Person,
+                    Reason::Pause { clears: None, .. } => Ends::Person,
+                    Reason::Parallel { .. } => Ends::Itself,
+                    _ => Ends::Hurry,
+                },
+                at: reason.clears(),
+                depth,
+            });
+            for other in holding_up(reason, reports) {
+                gather(workspace, reports, other, hints, depth + 1, told, steps);
+            }
+        }
+    };
+    gates(steps, told, When::First);
     for (on, because, first) in words::waits(&report.waits) {
         steps.push(Step {
             deployment: name.clone(),
@@ -211,6 +324,8 @@ fn gather(
             text: of(format!("waits for {on}: {because}")),
             details: Vec::new(),
             clears: clears_wait(reports, &on, first, hints),
+            ends: Ends::Itself,
+            at: None,
             depth,
         });
         for wait in report.waits.iter().filter(|wait| wait.because == because) {
@@ -242,9 +357,41 @@ fn gather(
                 deployment,
                 &survey.plan.purpose,
             ),
+            ends: Ends::Person,
+            at: None,
             depth,
         });
     }
+    gates(steps, told, When::Last);
+}
+
+/// Stages bite before what others lack and what is held; the clock bites last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    First,
+    Last,
+}
+
+impl When {
+    fn of(reason: &Reason) -> Self {
+        match reason {
+            Reason::Stopped { .. } | Reason::Stage { .. } | Reason::Untried { .. } => Self::First,
+            Reason::Pause { .. } | Reason::Window { .. } | Reason::Parallel { .. } => Self::Last,
+        }
+    }
+}
+
+/// Those of an earlier stage at whom it lies: a few of them.
+fn holding_up<'a>(reason: &Reason, reports: &'a [Report]) -> Vec<&'a Report> {
+    let names: Vec<&DeploymentName> = match reason {
+        Reason::Stage { lagging, .. } => {
+            lagging.iter().filter(|(_, lag)| **lag != Lag::Soaks).map(|(name, _)| name).collect()
+        }
+        Reason::Stopped { failed, .. } => failed.iter().collect(),
+        _ => Vec::new(),
+    };
+    let found = names.into_iter().filter_map(|name| reports.iter().find(|report| &report.deployment == name));
+    found.take(FEW).collect()
 }
 
 /// A change that was taken back is told of as long as something is rejected, or it has not come back.

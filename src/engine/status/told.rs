@@ -6,12 +6,13 @@ use std::sync::OnceLock;
 use super::read::{Known, Unheard};
 use crate::host::{
     Applied, Blobs, Check, Checked, Commit, EditId, Exam, Examined, Features, Generation, Glance, Health,
-    HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Observation, Preparation, Recovery,
-    Resume, SavedEdit, Seen, Step, Told as Words, Unchanged, Verdict,
+    HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Notes, Observation, Pausing,
+    Preparation, Recovery, Resume, SavedEdit, Seen, Soak, Step, Told as Words, Unchanged, Verdict,
 };
 use crate::model::actual::Actual;
 use crate::model::manifest::{Line, Manifest, Spot, Told};
 use crate::model::record::Record;
+use crate::model::rollout::Pause;
 use crate::model::settled::{Part, parts};
 use crate::model::stamp::{FareState, Stamp};
 use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, PackName, TreePath};
@@ -105,6 +106,13 @@ fn about(stamp: &Stamp) -> Record {
     Record { generation: stamp.generation, ..empty }
 }
 
+/// Since when its packs are as they are. A pause that is kept on the host is not published.
+fn notes(manifest: &Manifest, stamp: &Stamp) -> Notes {
+    let record = record(manifest, stamp);
+    let soak = record.map(|record| Soak::told(&record, &stamp.since)).unwrap_or_default();
+    Notes { soak, pause: None }
+}
+
 /// Its health, without what was seen.
 fn health(stamp: &Stamp) -> Option<Health> {
     let fare = stamp.health?;
@@ -145,6 +153,7 @@ impl Host for ToldHost {
             staged: stamp.staged,
             version_file: None,
             health: health(stamp),
+            notes: notes(manifest, stamp),
         })
     }
 
@@ -157,7 +166,8 @@ impl Host for ToldHost {
             && glance.reserved.iter().all(free)
             && shared.settled(|| about(stamp)).is_some_and(|parts| *parts == glance.parts);
         let (generation, health) = (stamp.generation, health(stamp));
-        Ok(same.then_some(Unchanged { generation, digest, version_file: None, health }))
+        let notes = notes(&shared.manifest, stamp);
+        Ok(same.then_some(Unchanged { generation, digest, version_file: None, health, notes }))
     }
 
     fn features(&self) -> Result<Features, HostError> {
@@ -198,6 +208,10 @@ impl Host for ToldHost {
 
     fn apply(&self, _commit: &Commit<'_>, _blobs: &dyn Blobs) -> Result<Applied, HostError> {
         self.mute("its host anything")
+    }
+
+    fn pause(&self, _pausing: &Pausing) -> Result<Option<Pause>, HostError> {
+        self.mute("its host that it is paused")
     }
 
     fn history(&self) -> Result<Vec<HistoryLine>, HostError> {

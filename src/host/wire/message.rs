@@ -14,12 +14,13 @@ use super::frame::{self, Body, BodyWriter, Frames, Kind, Working};
 use super::{MOST_MESSAGE, WireError};
 use crate::host::{
     Actual, Applied, Check, Checked, Commit, EditId, Exam, Examined, Generation, Glance, Health, HistoryLine,
-    Interrupted, Look, Observation, Preparation, Recovery, Reread, Resume, SavedEdit, Seen, Step, Stir,
-    Unchanged,
+    Interrupted, Look, Notes, Observation, Pausing, Preparation, Recovery, Reread, Resume, SavedEdit, Seen,
+    Step, Stir, Unchanged,
 };
 use crate::model::care::Aftercare;
 use crate::model::plan::{Action, Hold, Plan, Purpose};
 use crate::model::record::{Record, RecordError};
+use crate::model::rollout::Pause;
 use crate::model::{Content, RecordDigest, TreePath};
 
 /// What a controller asks.
@@ -55,6 +56,8 @@ pub enum Request {
     DropEdits(Vec<EditId>),
     /// `Stirs::wait` of `Host::watch`: the watch lasts as long as the session. So many milliseconds at most.
     Watch(u32),
+    /// `Host::pause`
+    Pause(Pausing),
 }
 
 impl Request {
@@ -62,7 +65,12 @@ impl Request {
     pub fn is_writing(&self) -> bool {
         matches!(
             self,
-            Self::Prepare(_) | Self::Recover(..) | Self::Check(_) | Self::Apply(_) | Self::DropEdits(_)
+            Self::Prepare(_)
+                | Self::Recover(..)
+                | Self::Check(_)
+                | Self::Apply(_)
+                | Self::DropEdits(_)
+                | Self::Pause(_)
         )
     }
 }
@@ -110,6 +118,8 @@ pub enum Answer {
     Done,
     /// What a watch has to say.
     Stirred(Stir),
+    /// The pause before.
+    Paused(Option<Pause>),
     /// The host's error.
     Failed(Fault),
     /// The request cannot be taken; the session ends.
@@ -168,11 +178,12 @@ pub struct SentObservation {
     staged: bool,
     version_file: Option<Vec<u8>>,
     health: Option<Health>,
+    notes: Notes,
 }
 
 impl From<Observation> for SentObservation {
     fn from(seen: Observation) -> Self {
-        let Observation { record, digest, actual, interrupted, staged, version_file, health } = seen;
+        let Observation { record, digest, actual, interrupted, staged, version_file, health, notes } = seen;
         let Actual { paths, directories, unmanaged, hashed } = actual;
         let left = |path: &TreePath| record.as_ref().and_then(|record| record.entries.get(path)?.written);
         let mut differs: BTreeMap<TreePath, Option<Seen>> = BTreeMap::new();
@@ -197,6 +208,7 @@ impl From<Observation> for SentObservation {
             staged,
             version_file,
             health,
+            notes,
         }
     }
 }
@@ -223,6 +235,7 @@ impl SentObservation {
             staged: self.staged,
             version_file: self.version_file,
             health: self.health,
+            notes: self.notes,
         })
     }
 }
@@ -284,13 +297,24 @@ pub struct SentCommit {
     pub reread: Reread,
     /// What is run and looked at afterwards.
     pub aftercare: Aftercare,
+    /// Why somebody did not wait.
+    pub hurry: Option<String>,
 }
 
 impl SentCommit {
     /// As it is sent.
     pub fn of(commit: &Commit<'_>) -> Self {
-        let Commit { plan, now, version_file, version_from, sync_log, keep_generations, reread, aftercare } =
-            commit;
+        let Commit {
+            plan,
+            now,
+            version_file,
+            version_from,
+            sync_log,
+            keep_generations,
+            reread,
+            aftercare,
+            hurry,
+        } = commit;
         Self {
             plan: SentPlan::of(plan),
             now: *now,
@@ -300,6 +324,7 @@ impl SentCommit {
             keep_generations: *keep_generations,
             reread: *reread,
             aftercare: aftercare.clone(),
+            hurry: hurry.clone(),
         }
     }
 }

@@ -1,0 +1,262 @@
+//! What gates are told of each deployment, and whom that asks a look at.
+//!
+//! The facts are made of a report, before an apply and after it, and of nothing else: a controller that is killed
+//! and started anew finds the same. [`crate::plan::gate`] decides; [`super::fleet`] obeys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::host::{HostError, Notes, Verdict};
+use crate::model::desired::Resolution;
+use crate::model::fleet::{Deployment, Fleet, Mode};
+use crate::model::record::Record;
+use crate::model::rollout::stage_of;
+use crate::model::{DeploymentName, PackName, TreeDigest};
+use crate::plan::gate::{Facts, Fares, Gates, PackFacts, Reason, Wish};
+
+use super::report::{Failure, Hurried, Outcome, Report};
+use super::resolve::Resolutions;
+use super::workspace::Workspace;
+
+/// What is known of a deployment after a look at it.
+pub(super) fn facts(
+    workspace: &Workspace,
+    resolutions: &Resolutions,
+    deployment: &Deployment,
+    report: &Report,
+) -> Facts {
+    let state = fares(report);
+    let Some(survey) = &report.survey else {
+        // Nothing is known but what it should have.
+        let (desired, _) = resolutions.desired(workspace, deployment, None);
+        let pack = |(name, resolution): (PackName, Resolution)| {
+            let wants = wish(Some(&resolution));
+            let next = if let Wish::Tree(tree) = wants { Some(tree) } else { None };
+            let failed = state == Fares::Ill;
+            (name, PackFacts { runs: None, since: None, wants, next, failed })
+        };
+        return Facts {
+            packs: desired.packs.into_iter().map(pack).collect(),
+            acts: false,
+            held: false,
+            state,
+            pause: None,
+        };
+    };
+    let observation = &survey.observation;
+    let (record, next) = (observation.record.as_ref(), &survey.plan.next);
+    let names = [
+        record.into_iter().flat_map(|record| record.packs.keys()).collect::<Vec<_>>(),
+        next.packs.keys().collect(),
+        survey.desired.packs.keys().collect(),
+        observation.notes.soak.packs().collect(),
+    ];
+    let names: BTreeSet<&PackName> = names.into_iter().flatten().collect();
+    let pack = |name: &PackName| {
+        let given = survey.desired.packs.get(name);
+        let digest = match given {
+            Some(Resolution::Pinned(pack)) => Some(Some(pack.recorded.desired)),
+            Some(Resolution::Held(_)) => None,
+            None => Some(None),
+        };
+        let rejection = record.and_then(|record| record.rejected.get(name));
+        PackFacts {
+            runs: record.and_then(|record| tree(record, name)),
+            since: record.and_then(|record| observation.notes.soak.since(record, name)),
+            wants: wish(given),
+            next: if survey.plan.commits { tree(next, name) } else { record.and_then(|r| tree(r, name)) },
+            failed: digest
+                .zip(rejection)
+                .is_some_and(|(digest, rejection)| rejection.digests.contains(&digest)),
+        }
+    };
+    let packs: BTreeMap<PackName, PackFacts> =
+        names.into_iter().map(|name| (name.clone(), pack(name))).collect();
+    let moves = packs.values().any(|pack| pack.next != pack.runs);
+    let acts = survey.plan.commits && (moves || !survey.plan.actions.is_empty());
+    let held = !acts && !survey.plan.holds.is_empty();
+    Facts { packs, acts, held, state, pause: observation.notes.pause.clone() }
+}
+
+fn tree(record: &Record, pack: &PackName) -> Option<TreeDigest> {
+    record.packs.get(pack).map(|pack| pack.pin.tree)
+}
+
+fn wish(given: Option<&Resolution>) -> Wish {
+    match given {
+        Some(Resolution::Pinned(pack)) => Wish::Tree(pack.recorded.pin.tree),
+        Some(Resolution::Held(_)) => Wish::Unknown,
+        None => Wish::Absent,
+    }
+}
+
+fn fares(report: &Report) -> Fares {
+    let seen = report.survey.as_ref().map(|survey| &survey.observation);
+    let left = seen.is_some_and(|seen| seen.interrupted.is_some() || seen.staged);
+    match (&report.failure, report.health.as_ref().map(|health| health.verdict)) {
+        (Some(Failure::Host(HostError::Unreachable { .. })), _) => Fares::Offline,
+        (Some(Failure::Host(HostError::Locked { .. })), _) => Fares::Busy,
+        _ if left => Fares::Busy,
+        (Some(_), _) if seen.is_none() => Fares::Ill,
+        (_, Some(Verdict::Ill)) => Fares::Ill,
+        (_, Some(Verdict::Watching | Verdict::GoingBack)) => Fares::Watched,
+        (_, Some(Verdict::Healthy | Verdict::TakenBack) | None) => Fares::Well,
+    }
+}
+
+/// What is known of a deployment once an apply there ended as its report says.
+pub(super) fn ended(before: Facts, report: &Report, now: Timestamp) -> Facts {
+    let fails = match (&report.failure, report.outcome) {
+        (_, Outcome::TakenBack) => true,
+        (Some(Failure::Interrupted), _) => false,
+        (_, Outcome::Failed) => true,
+        _ => false,
+    };
+    let mut facts = Facts { state: fares(report), ..before };
+    if report.committed.is_some() {
+        facts.acts = false;
+    }
+    for pack in facts.packs.values_mut().filter(|pack| pack.next != pack.runs) {
+        if report.committed.is_some() {
+            (pack.runs, pack.since) = (pack.next, Some(now));
+        } else {
+            pack.failed |= fails;
+        }
+    }
+    facts
+}
+
+/// The same, before it was tried: if all goes well.
+pub(super) fn foreseen(before: &Facts, now: Timestamp) -> Facts {
+    let mut facts = Facts { acts: false, ..before.clone() };
+    for pack in facts.packs.values_mut().filter(|pack| pack.next != pack.runs) {
+        (pack.runs, pack.since) = (pack.next, Some(now));
+    }
+    facts
+}
+
+/// Whom else to look at, so that it can be told whether the selected may move: all of their stage and of the
+/// stages before it.
+pub(super) fn peers(
+    fleet: &Fleet,
+    selected: &BTreeSet<DeploymentName>,
+    seen: &BTreeMap<DeploymentName, Report>,
+) -> BTreeSet<DeploymentName> {
+    let moves = |name: &&DeploymentName| {
+        seen.get(*name).and_then(|report| report.facts.as_ref()).is_some_and(Facts::moves)
+    };
+    let last = selected.iter().filter(moves).filter_map(|name| stage_of(&fleet.rollout, name)).max();
+    let stages = last.map_or(0, |last| last + 1);
+    let members = fleet.rollout.iter().take(stages).flat_map(|stage| &stage.members);
+    members.filter(|name| !seen.contains_key(*name)).cloned().collect()
+}
+
+/// Whether a deployment has something that soaks: it is to be looked at on every pass. `record` is what stands.
+pub(super) fn soaks(
+    fleet: &Fleet,
+    deployment: &Deployment,
+    record: Option<&Record>,
+    notes: &Notes,
+    now: Timestamp,
+) -> bool {
+    let Some(record) = record.filter(|_| deployment.mode == Mode::Converge) else { return false };
+    let stage = stage_of(&fleet.rollout, &deployment.name).filter(|own| own + 1 < fleet.rollout.len());
+    let Some(stage) = stage.map(|own| &fleet.rollout[own]).filter(|stage| !stage.soak.is_zero()) else {
+        return false;
+    };
+    let is_over = |pack: &PackName| {
+        let since = notes.soak.since(record, pack)?;
+        Some(since.checked_add(stage.soak).is_ok_and(|over| over <= now))
+    };
+    record.packs.keys().any(|pack| is_over(pack) != Some(true))
+}
+
+/// Everything that is known while a fleet is gone through.
+pub(super) struct Watch<'a> {
+    fleet: &'a Fleet,
+    facts: BTreeMap<DeploymentName, Facts>,
+    observed: BTreeSet<DeploymentName>,
+    /// Who is being changed by this run.
+    pub busy: BTreeSet<DeploymentName>,
+    hurry: Option<&'a str>,
+    now: Timestamp,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new<'r>(
+        fleet: &'a Fleet,
+        reports: impl Iterator<Item = &'r Report>,
+        hurry: Option<&'a str>,
+        now: Timestamp,
+    ) -> Self {
+        let facts = reports.filter_map(|report| Some((report.deployment.clone(), report.facts.clone()?)));
+        let observed = fleet.deployments.values().filter(|deployment| deployment.mode == Mode::Observe);
+        Self {
+            fleet,
+            facts: facts.collect(),
+            observed: observed.map(|deployment| deployment.name.clone()).collect(),
+            busy: BTreeSet::new(),
+            hurry,
+            now,
+        }
+    }
+
+    /// What is known of one by now.
+    pub fn learn(&mut self, name: &DeploymentName, facts: Facts) {
+        self.facts.insert(name.clone(), facts);
+    }
+
+    /// Takes it that all goes well with one of a stage that does not soak, so that the same apply goes on.
+    pub fn foresee(&mut self, name: &DeploymentName) {
+        let soaks = stage_of(&self.fleet.rollout, name).map(|own| !self.fleet.rollout[own].soak.is_zero());
+        if soaks == Some(false)
+            && let Some(facts) = self.facts.get(name)
+        {
+            let facts = foreseen(facts, self.now);
+            self.facts.insert(name.clone(), facts);
+        }
+    }
+
+    /// Why a deployment is left as it is for now; and what a hurry went on in spite of.
+    pub fn reasons(&self, name: &DeploymentName) -> (Vec<Reason>, Option<Hurried>) {
+        let Some(deployment) = self.fleet.deployments.get(name) else { return Default::default() };
+        let busy = self.facts.iter().filter(|(_, facts)| facts.state == Fares::Busy);
+        let busy: BTreeSet<_> = busy.map(|(name, _)| name).chain(&self.busy).cloned().collect();
+        let gates = Gates {
+            stages: &self.fleet.rollout,
+            facts: &self.facts,
+            observed: &self.observed,
+            busy: &busy,
+            now: self.now,
+        };
+        let reasons = gates.reasons(deployment);
+        let Some(why) = self.hurry else { return (reasons, None) };
+        let (skipped, reasons): (Vec<Reason>, Vec<Reason>) =
+            reasons.into_iter().partition(Reason::is_skippable);
+        let hurried = (!skipped.is_empty()).then(|| Hurried { why: why.to_owned(), skipped });
+        (reasons, hurried)
+    }
+
+    /// Whether more of its stage may be changed at this moment by this run.
+    pub fn has_slot(&self, name: &DeploymentName) -> bool {
+        let stage = stage_of(&self.fleet.rollout, name).map(|own| &self.fleet.rollout[own]);
+        let Some((stage, most)) = stage.and_then(|stage| Some((stage, stage.at_once()?))) else {
+            return true;
+        };
+        self.busy.iter().filter(|busy| stage.members.contains(*busy)).count() < most
+    }
+
+    /// Whether a reason may be gone once somebody of this run is done.
+    pub fn may_clear(&self, reason: &Reason) -> bool {
+        match reason {
+            Reason::Parallel { .. } => true,
+            Reason::Stage { stage, soak, .. } => {
+                let members = self.fleet.rollout.get(stage - 1).map(|stage| &stage.members);
+                *soak == 0
+                    && members.is_some_and(|members| self.busy.iter().any(|busy| members.contains(busy)))
+            }
+            _ => false,
+        }
+    }
+}
