@@ -101,6 +101,7 @@ fn every_key_is_accepted() {
     let status = fleet.status.expect("[status]");
     assert_eq!((status.heartbeat.as_secs(), status.hosts.len()), (3600, 1));
     assert!(status.key.is_some());
+    assert_eq!((fleet.outward.notify.len(), fleet.outward.listen.is_some()), (1, true));
 }
 
 /// The file with every key has every key that the schema has, and the schema every key of the file.

@@ -2,7 +2,8 @@
 //!
 //! `sockets` speaks HTTP byte by byte, so that it can be as rude as it likes; `browser` opens the page in Chromium
 //! and is skipped, loudly, where that or Node is missing. Both serve Views that `fleets` makes.
-//! `messages` posts to a receiver that fails at first; `follows` is `status --watch`.
+//! `messages` posts to a receiver that fails at first; `follows` is `status --watch`; `whole` is
+//! `packfleet run` with all of it.
 
 #[path = "page/browser.rs"]
 mod browser;
@@ -18,3 +19,5 @@ mod server;
 mod sockets;
 #[path = "page/webhooks.rs"]
 mod webhooks;
+#[path = "page/whole.rs"]
+mod whole;

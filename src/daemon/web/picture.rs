@@ -17,7 +17,7 @@ use crate::model::ranges::compress;
 
 /// Boxes in a column.
 const MOST: usize = 16;
-const WIDTH: usize = 200;
+const WIDTH: usize = 224;
 const HEIGHT: usize = 46;
 const ACROSS: usize = 64;
 const DOWN: usize = 14;
