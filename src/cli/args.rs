@@ -27,7 +27,7 @@ pub use decide::{Edits, EditsDrop, EditsList, EditsShow, Resolve, Retry};
 pub use hosts::{Bootstrap, Doctor};
 pub use output::{Format, Outputs, Sink};
 pub use overlay::{Overlay, OverlayCheck, OverlayNew, OverlayRebase, OverlayShow};
-pub use rollout::{Hurry, Pause, Resume};
+pub use rollout::{Hurry, Pause, Report, Resume};
 pub use run::Run;
 pub use tools::{Completions, Hash, Man, Record, Schema};
 
@@ -132,6 +132,8 @@ pub enum Command {
     Diff(Diff),
     /// Say why a deployment does not hold what fleet.toml says, and what clears it
     Why(Why),
+    /// Write Markdown for an issue about a deployment: versions, what was seen, what differs, history; secrets masked
+    Report(Report),
     /// List a deployment's generations: every apply that changed something
     History(History),
     /// Go back to an earlier generation

@@ -1,4 +1,4 @@
-//! `pause`, `resume`, and what `apply` takes of those in a hurry, as typed.
+//! `pause`, `resume`, `report`, and what `apply` takes of those in a hurry, as typed.
 
 use clap::Args as ClapArgs;
 
@@ -47,4 +47,12 @@ pub struct Resume {
     /// Which deployments; \"*\" means all
     #[arg(value_name = "SELECTOR", required = true)]
     pub selectors: Vec<String>,
+}
+
+/// `report`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example: packfleet report prod > issue.md")]
+pub struct Report {
+    /// Which deployment
+    pub deployment: String,
 }

@@ -23,6 +23,7 @@ mod overlay;
 mod pause;
 mod plan;
 mod record;
+mod report;
 mod resolve;
 mod retry;
 mod rollback;
@@ -59,6 +60,7 @@ pub fn run(command: &Command, context: &Context, printer: &mut Printer) -> Resul
         Command::Outdated(args) => outdated::run(args, context, printer),
         Command::Resolve(args) => resolve::run(args, context, printer),
         Command::Retry(args) => retry::run(args, context, printer),
+        Command::Report(args) => report::run(args, context, printer),
         Command::Pause(args) => pause::pause(args, context, printer),
         Command::Resume(args) => pause::resume(args, context, printer),
         Command::Edits(args) => edits::run(args, context, printer),

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod github;
 pub mod header;
 pub mod holds;
+pub mod issue;
 pub mod journal;
 pub mod junit;
 pub mod lines;
