@@ -8,8 +8,9 @@
 //! ```
 //!
 //! `cargo test --test lab` runs them all, `cargo test --test lab -- NAME…` those whose names contain a word,
-//! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. Environment:
-//! `PACKFLEET_LAB_HOSTS` is their number (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
+//! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. `PACKFLEET_LAB=40 cargo test --test lab
+//! forty` is a fleet of forty hosts, served by one command at once. Environment:
+//! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
 //! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
 //!
 //! Invariants: nothing of a lab outlives the test process, however that ends, but empty cgroups when its sweeper is
@@ -68,15 +69,18 @@ const SCENARIOS: &[Scenario] = &[
     ("refused", 1, users::refused),
 ];
 
+/// Those that run only when they are named: they take long, or more hosts than there are.
+const LARGE: &[Scenario] = &[("forty", 0, fleets::forty)];
+
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {
-        for (name, ..) in SCENARIOS {
+        for (name, ..) in SCENARIOS.iter().chain(LARGE) {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
     match std::env::var("PACKFLEET_LAB").as_deref() {
-        Ok("inside") => inside::run(SCENARIOS),
+        Ok("inside") => inside::run(SCENARIOS, LARGE),
         _ => outside::run(),
     }
 }

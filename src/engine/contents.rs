@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::OnceLock;
 
-use crate::host::{BlobError, Blobs, Host, Sink};
+use crate::host::{BlobError, Blobs, Host, Sink, Stream};
 use crate::model::actual::Seen;
 use crate::model::pack::CommitId;
 use crate::model::record::Record;
 use crate::model::{Content, SourceName};
+use crate::source::Given;
 
 use super::report::Survey;
 use super::workspace::Workspace;
@@ -131,6 +132,22 @@ impl<'a> Contents<'a> {
 }
 
 impl Blobs for Contents<'_> {
+    fn stream(&self, content: Content) -> Result<Stream<'_>, BlobError> {
+        let given = || {
+            let places = self.places.get_or_init(|| self.places());
+            let mut sources = places.get(&content)?.iter();
+            sources.find_map(|(source, commit)| {
+                self.workspace.sources.get(source)?.give(commit.as_ref(), content).ok()
+            })
+        };
+        let given = if self.made(content).is_none() { given() } else { None };
+        match given {
+            Some(Given::Pieces(pieces)) => Ok(Stream { length: pieces.length, bytes: Box::new(pieces) }),
+            Some(Given::Bytes(bytes)) => Stream::of_verified(content, bytes),
+            None => Stream::of_verified(content, self.find(content)?),
+        }
+    }
+
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError> {
         self.find(content)
     }

@@ -21,6 +21,7 @@ pub mod agent;
 mod annals;
 mod attributes;
 mod beneath;
+mod bytes;
 mod cache;
 mod check;
 mod command;
@@ -86,6 +87,8 @@ use std::io::Write;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::bytes::verified;
+pub use self::bytes::{BlobError, Blobs, Stream};
 pub use self::examine::{Exam, Examined};
 pub use self::features::{Features, Support};
 pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch};
@@ -158,44 +161,6 @@ pub struct Observation {
     pub health: Option<Health>,
     /// What a rollout wants to know.
     pub notes: Notes,
-}
-
-/// Where bytes come from while a plan is carried out.
-pub trait Blobs: Sync {
-    /// The bytes with this digest (for a link: its text). The caller verifies.
-    fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError>;
-
-    /// Pours the same bytes into a file, in pieces where that can be. The caller verifies.
-    fn copy(&self, content: Content, to: &mut Sink<'_>) -> Result<(), BlobError> {
-        let bytes = self.bytes(content)?;
-        // What cannot be written the sink knows better.
-        to.write_all(&bytes).map_err(|error| BlobError { content, why: error.to_string() })
-    }
-
-    /// How many there are, to say after a failure what would have been needed.
-    fn size(&self, content: Content) -> Option<u64> {
-        self.bytes(content).ok().map(|bytes| bytes.len() as u64)
-    }
-}
-
-/// Bytes from a store, checked against their digest.
-fn verified(blobs: &dyn Blobs, content: Content) -> Result<Vec<u8>, HostError> {
-    let bytes = blobs.bytes(content)?;
-    if Content::of(&bytes) == content {
-        return Ok(bytes);
-    }
-    let why = "the store gave bytes with another digest".into();
-    Err(HostError::Blob(BlobError { content, why }))
-}
-
-/// Bytes that a plan needs and that are not to be had.
-#[derive(Debug, thiserror::Error)]
-#[error("the bytes of {content} are not to be had: {why}")]
-pub struct BlobError {
-    /// Which.
-    pub content: Content,
-    /// What the store said.
-    pub why: String,
 }
 
 /// What one commit needs beside its plan.

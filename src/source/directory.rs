@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::objects::{ObjectStore, io};
 use super::rules::{self, Intake};
+use super::spool::Given;
 use super::{History, PackEntry, PackSource, PackTree, Refs, SourceError, TreeRules};
 use crate::model::pack::CommitId;
 use crate::model::{Content, Kind, TreePath};
@@ -196,6 +197,13 @@ impl PackSource for DirectorySource {
             return Ok(());
         }
         Err(SourceError::Unknown(format!("the cache holds no file with the digest {content}")))
+    }
+
+    fn give(&self, commit: Option<&CommitId>, content: Content) -> Result<Given, SourceError> {
+        match self.objects.give(content)? {
+            Some(given) => Ok(given),
+            None => self.bytes(commit, content).map(Given::Bytes),
+        }
     }
 
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {

@@ -16,6 +16,7 @@ use super::libgit2::Headers;
 use super::listing::{self, Listed, Listings, WalkError};
 use super::mirror::Mirror;
 use super::origin::Listing;
+use super::spool::{Given, LARGE, Spool};
 use super::{Change, History, PackSource, PackTree, Refs, SourceError, TreeRules, changes, history};
 use crate::model::fleet::Url;
 use crate::model::pack::CommitId;
@@ -27,6 +28,7 @@ pub struct GitSource {
     listings: Listings,
     asked: Mutex<Asked>,
     found: Mutex<Found>,
+    spool: Spool,
 }
 
 /// What the origin said.
@@ -40,6 +42,8 @@ enum Asked {
 #[derive(Default)]
 struct Found {
     blobs: BTreeMap<Content, Oid>,
+    /// Those of them that are not to lie in memory for every host.
+    large: BTreeSet<Content>,
     /// Commits whose kept listings were looked through.
     listed: BTreeSet<CommitId>,
     /// Commits whose blobs were all digested.
@@ -56,6 +60,7 @@ impl GitSource {
             listings: Listings { dir: cache_dir.join("trees") },
             asked: Mutex::new(Asked::NotYet),
             found: Mutex::default(),
+            spool: Spool::default(),
         }
     }
 
@@ -188,6 +193,9 @@ impl Found {
         for listed in listing {
             if let Some(id) = listed.blob() {
                 self.blobs.insert(listed.content(), id);
+                if listed.size() > LARGE {
+                    self.large.insert(listed.content());
+                }
             }
         }
     }
@@ -369,6 +377,15 @@ impl PackSource for GitSource {
             let object = odb.read(id).map_err(failed(id))?;
             to.write_all(object.data()).map_err(|error| super::write_failed(content, error))
         })
+    }
+
+    fn give(&self, commit: Option<&CommitId>, content: Content) -> Result<Given, SourceError> {
+        // Only what is large waits for its turn.
+        self.mirror.ask(|repository| self.blob(repository, commit, content))?;
+        if !self.found().large.contains(&content) {
+            return self.bytes(commit, content).map(Given::Bytes);
+        }
+        self.spool.give(&self.listings.dir, content, || self.bytes(commit, content))
     }
 
     fn object(&self, id: &CommitId) -> Result<Vec<u8>, SourceError> {

@@ -33,6 +33,10 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     pub(super) fn entry(&self) -> PackEntry {
         PackEntry {
             path: self.path.clone(),

@@ -21,6 +21,7 @@ pub mod publish;
 mod rules;
 pub mod signature;
 pub mod snapshot;
+mod spool;
 pub mod ssh;
 pub mod status;
 pub mod upstream;
@@ -37,6 +38,7 @@ pub use git::GitSource;
 pub use memo::Memo;
 pub use memory::MemorySource;
 pub use objects::ObjectStore;
+pub use spool::{Given, Pieces};
 
 /// A place that holds packs. All calls block.
 pub trait PackSource: Send + Sync {
@@ -98,6 +100,11 @@ pub trait PackSource: Send + Sync {
     ) -> Result<(), SourceError> {
         let bytes = self.bytes(commit, content)?;
         to.write_all(&bytes).map_err(|source| write_failed(content, source))
+    }
+
+    /// The same, piece by piece where they are many.
+    fn give(&self, commit: Option<&CommitId>, content: Content) -> Result<Given, SourceError> {
+        self.bytes(commit, content).map(Given::Bytes)
     }
 
     /// The raw bytes of a commit or of an annotated tag, for checking signatures.

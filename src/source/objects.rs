@@ -9,11 +9,13 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{BufReader, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::SourceError;
+use super::spool::{Given, LARGE, Pieces};
 use crate::model::Content;
 
 /// Bytes that are read at once of a large file.
@@ -89,6 +91,23 @@ impl ObjectStore {
             false => Err(std::io::Error::other("a file of the pack changed while it was read")),
         })?;
         Ok(content)
+    }
+
+    /// The same, piece by piece if they are many.
+    pub fn give(&self, content: Content) -> Result<Option<Given>, SourceError> {
+        let path = self.path(content);
+        let large = match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((length, file)) if length > LARGE => Some((file, length)),
+            _ => None,
+        };
+        if let Some((file, length)) = large {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(&file).map_err(|error| io("read", &path, error))?;
+            if hasher.finalize().as_bytes() == content.as_bytes() {
+                return Ok(Some(Given::Pieces(Pieces::of(Arc::new(file), length))));
+            }
+        }
+        Ok(self.get(content)?.map(Given::Bytes))
     }
 
     fn path(&self, content: Content) -> Utf8PathBuf {

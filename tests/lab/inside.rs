@@ -20,11 +20,12 @@ pub type Scenario = (&'static str, usize, fn(&World));
 const WORKERS: usize = 4;
 
 /// Boots, runs those scenarios that the words of the command line mean, reports.
-pub fn run(scenarios: &[Scenario]) -> ExitCode {
+pub fn run(scenarios: &[Scenario], large: &[Scenario]) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     let meant = |name: &str| filters.is_empty() || filters.iter().any(|word| name.contains(*word));
     let mut chosen: VecDeque<Scenario> = scenarios.iter().filter(|(name, ..)| meant(name)).copied().collect();
+    chosen.extend(large.iter().filter(|(name, ..)| filters.iter().any(|word| name == word)));
     // Those that need the most come first: the others fill the gaps.
     chosen.make_contiguous().sort_by_key(|(_, needs, _)| usize::MAX - needs.wrapping_sub(1));
     let hosts: u32 =

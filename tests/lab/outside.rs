@@ -67,8 +67,11 @@ pub fn run() -> ExitCode {
         return if must { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
     let prefix = std::env::var("PACKFLEET_LAB_PREFIX").unwrap_or_else(|_| "packfleet-lab".to_owned());
+    let number = std::env::var("PACKFLEET_LAB").ok().filter(|value| value.parse::<u32>().is_ok());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/sweep.sh");
     let mut sweeper = Command::new(script)
+        .envs(number.map(|number| ("PACKFLEET_LAB_HOSTS", number)))
+        .env("PACKFLEET_LAB_SPACE", std::env::var("PACKFLEET_LAB_SPACE").unwrap_or_else(|_| "10g".into()))
         .arg(prefix)
         .arg(std::env::current_exe().expect("this program has a path"))
         .args(std::env::args_os().skip(1))

@@ -119,6 +119,14 @@ impl World {
         self.git(&["tag", &format!("v{version}")]);
     }
 
+    /// A release that has one more file than the last one.
+    pub fn add(&self, version: &str, name: &str, bytes: &[u8]) {
+        fs::write(self.path("packs/bot").join(name), bytes).expect("a file");
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", version]);
+        self.git(&["tag", &format!("v{version}")]);
+    }
+
     /// Writes fleet.toml: the pack `bot` with more keys, and one deployment per machine, whose host is reached as
     /// `USER-N`, with more keys.
     pub fn fleet(&self, pack: &str, user: &str, deployment: &str) {

@@ -3,8 +3,8 @@
 //! ```text
 //! given: 1, digest, length (u64), bytes     not to be had: 0, digest, length (u64), why     the end: 2
 //! ```
-//! The host reads one when it needs it, so neither side holds more than one blob; only a content that is used
-//! again later is kept until then. A blob that nobody asked for, or that is not what it is called, ends the
+//! The host reads one when it needs it, so it holds no more than one blob, and the controller no more than a piece of
+//! one; only a content that is used again later is kept until then. A blob that nobody asked for, or that is not what it is called, ends the
 //! session. What the host has itself (in its store, its backups, its tree) never travels.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,8 +13,8 @@ use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use super::frame::{Body, BodyWriter, Frames};
-use super::{MOST_BLOB, WireError};
-use crate::host::{BlobError, Blobs, Host};
+use super::{MOST_BLOB, MOST_CHUNK, WireError};
+use crate::host::{BlobError, Blobs, Host, Stream};
 use crate::model::plan::Plan;
 use crate::model::{Content, TreePath};
 
@@ -37,27 +37,43 @@ pub fn send(
         if enough() {
             break;
         }
-        let found = crate::host::verified(blobs, *content);
-        let (tag, bytes) = match found {
-            Ok(bytes) => (GIVEN, bytes),
-            Err(error) => {
-                let why = match error {
-                    crate::host::HostError::Blob(BlobError { why, .. }) => why,
-                    other => other.to_string(),
-                };
-                (REFUSED, why.into_bytes())
-            }
+        let mut head = |tag: u8, length: u64| {
+            body.put(&[tag])?;
+            body.put(content.as_bytes())?;
+            body.put(&length.to_le_bytes())
         };
-        body.put(&[tag])?;
-        body.put(content.as_bytes())?;
-        body.put(&(bytes.len() as u64).to_le_bytes())?;
-        body.put(&bytes)?;
-        if tag == REFUSED {
-            break;
+        match blobs.stream(*content) {
+            Ok(Stream { length, bytes }) => {
+                head(GIVEN, length)?;
+                copy(bytes, length, &mut body)?;
+            }
+            Err(BlobError { why, .. }) => {
+                head(REFUSED, why.len() as u64)?;
+                body.put(why.as_bytes())?;
+                break;
+            }
         }
     }
     body.put(&[END])?;
     body.end()
+}
+
+/// Passes exactly so many bytes on, and never holds more of them than a chunk.
+fn copy(mut from: impl Read, length: u64, body: &mut BodyWriter<'_>) -> Result<(), WireError> {
+    let mut piece = vec![0; usize::try_from(length).unwrap_or(MOST_CHUNK).min(MOST_CHUNK)];
+    let mut left = length;
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(MOST_CHUNK).min(MOST_CHUNK);
+        match from.read(&mut piece[..most])? {
+            // More was announced: nothing that could follow would be understood.
+            0 => return Err(WireError::Blob("a file of the cache was cut off while it was sent".into())),
+            count => {
+                body.put(&piece[..count])?;
+                left -= count as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Where a host finds bytes for a plan: its own, and what arrives.
