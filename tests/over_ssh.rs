@@ -192,3 +192,47 @@ fn a_changed_host_key_is_no_unknown_one() {
         assert!(!text.contains("ssh does not know the host's key"), "{text}");
     }
 }
+
+/// No port is opened there: the agent watches, and the loop hears of it over its own channel.
+#[test]
+fn an_edit_on_another_host_is_seen_without_a_timer() {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+    let Some(world) = World::new() else { return };
+    world.pack();
+    fs::create_dir_all(world.at("root")).expect("a directory");
+    let times = "[run]\npoll = \"1h\"\nresync = \"1h\"\n";
+    world.fleet(&format!(
+        "[deployments.far]\nhost = \"place\"\nroot = \"{}\"\npacks.bot = {{ version = \"1\" }}\n{times}",
+        world.at("root")
+    ));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_packfleet"));
+    command.current_dir(world.at("fleet")).args(["--ssh-config", &world.at("ssh_config")]);
+    command.args(["--cache", &world.at("c"), "run"]);
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("NOTIFY_SOCKET").env("HOME", world.at("home"));
+    command.env("PACKFLEET_LOG", "packfleet::daemon=debug,packfleet=warn").env("NO_COLOR", "1");
+    let said = fs::File::create(world.at("said")).expect("a file");
+    let mut run = command.stdin(Stdio::null()).stderr(said).spawn().expect("it starts");
+    let log = || fs::read_to_string(world.at("said")).unwrap_or_default();
+    let later = |what: &str, is_so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(120), "waited in vain for {what}:\n{}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let file = world.at("root/bot/prompt.md");
+    later("the first version", &|| Path::new(&file).exists());
+    // The first look of a watch that began is for what came before it.
+    later("a watch", &|| log().contains("kind=Look"));
+    let edited = Instant::now();
+    fs::write(&file, "Be brief.\nBe mine.\nSign.\n").expect("an edit");
+    later("a word of the edit", &|| log().contains("1 edit kept"));
+    eprintln!("seen after {:?}", edited.elapsed());
+    fs::remove_file(&file).expect("a deletion");
+    later("the file that was deleted", &|| Path::new(&file).exists());
+    let ended = Command::new("kill").arg(run.id().to_string()).status().expect("kill");
+    assert!(ended.success());
+    assert_eq!(run.wait().expect("a child").code(), Some(143), "{}", log());
+    world.hang_up();
+}

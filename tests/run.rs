@@ -114,3 +114,117 @@ fn idle_costs_no_write_no_look_and_does_not_grow() {
     assert!(run.memory() < memory + (8 << 20), "{} after {memory}", run.memory());
     assert_eq!(run.end("TERM"), 143);
 }
+
+#[test]
+fn history_that_leads_back_is_refused_here_and_on_the_hosts() {
+    let world = World::new("100ms");
+    world.push_pack("two\n", "v1.1.0");
+    world.push_fleet("{ tag = \"v1.0.0\" }");
+    let first = world.git("fleet", &["rev-parse", "HEAD"]).trim().to_owned();
+    let run = world.run(&["--repo", &world.fleet_url()]);
+    later("the first version", || world.installed().as_deref() == Some("one\n"));
+    world.push_fleet("{ tag = \"v1.1.0\" }");
+    later("the second version", || world.installed().as_deref() == Some("two\n"));
+    // Moved back, by force.
+    world.git("fleet", &["push", "-q", "--force", "origin", &format!("{first}:main")]);
+    later("a refusal", || run.said("was rewritten or moved back"));
+    assert!(run.said(&first[..7]) && run.said("--allow-rewind"));
+    assert_eq!(run.end("TERM"), 143);
+
+    // Neither a new start nor a controller that knows nothing is led back.
+    let once = |more: &[&str]| {
+        let url = world.fleet_url();
+        let words = [&["run", "--once", "--repo", &url], more].concat();
+        let ended = world.packfleet(&words).output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
+    };
+    let (code, said) = once(&[]);
+    assert!(code == Some(4) && said.contains("moved back"), "{code:?} {said}");
+    fs::remove_dir_all(world.path("state")).unwrap();
+    let (code, said) = once(&[]);
+    assert!(code == Some(4) && said.contains("which this host took before"), "{code:?} {said}");
+    assert_eq!(world.installed().as_deref(), Some("two\n"));
+    // History that shares nothing with it is no better.
+    world.git("fleet", &["checkout", "-q", "--orphan", "other"]);
+    world.git("fleet", &["commit", "-q", "--allow-empty", "-m", "other"]);
+    world.git("fleet", &["push", "-q", "--force", "origin", "other:main"]);
+    let (code, said) = once(&[]);
+    assert!(code == Some(4), "{code:?} {said}");
+
+    // A person asks for it: then it goes, and on from there.
+    world.git("fleet", &["push", "-q", "--force", "origin", &format!("{first}:main")]);
+    let (code, said) = once(&["--allow-rewind"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(world.installed().as_deref(), Some("one\n"));
+    let (code, said) = once(&[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn commits_that_nobody_signed_who_may_change_nothing() {
+    let world = World::new("100ms");
+    world.push_pack("two\n", "v1.1.0");
+    let (ours, theirs) = (world.key("ours"), world.key("theirs"));
+    let signers = world.path("signers");
+    let key = fs::read_to_string(ours.with_extension("pub")).unwrap();
+    fs::write(&signers, format!("me@example.org {key}")).unwrap();
+    world.push_signed("{ tag = \"v1.0.0\" }", Some(&ours));
+    let run = world.run(&["--repo", &world.fleet_url(), "--signers", signers.to_str().unwrap()]);
+    later("the signed version", || world.installed().as_deref() == Some("one\n"));
+    let commit = world.push_signed("{ tag = \"v1.1.0\" }", None);
+    later("a refusal", || run.said(&format!("commit {commit} is not signed")));
+    let commit = world.push_signed("{ tag = \"v1.1.0\" }", Some(&theirs));
+    later("another refusal", || run.said(&format!("commit {commit} is signed by")));
+    assert_eq!(world.installed().as_deref(), Some("one\n"));
+    // Begun anew, the last good one is in force, whatever lies there now.
+    assert_eq!(run.end("TERM"), 143);
+    fs::remove_file(world.file()).unwrap();
+    let run = world.run(&["--repo", &world.fleet_url(), "--signers", signers.to_str().unwrap()]);
+    later("the version that was taken last", || world.installed().as_deref() == Some("one\n"));
+    assert!(run.said("is signed by"));
+    world.push_signed("{ tag = \"v1.1.0\" }", Some(&ours));
+    later("a signed commit", || world.installed().as_deref() == Some("two\n"));
+    assert_eq!(run.end("TERM"), 143);
+}
+
+#[test]
+fn a_host_follows_git_by_itself_and_asks_nobody_else() {
+    let world = World::new("100ms");
+    let text =
+        world.text("{ version = \"1\" }").replace("host = \"local\"", "host = \"ssh://nobody@192.0.2.1\"");
+    let other = "[deployments.other]\nhost = \"ssh://nobody@192.0.2.2\"\nroot = \"/srv/other\"\n\
+                 packs.bot = { version = \"1\" }\n";
+    world.push_text(&format!("{text}{other}"));
+    let run = world.run(&["--repo", &world.fleet_url(), "--deployment", "d"]);
+    later("the first version", || world.installed().as_deref() == Some("one\n"));
+    world.push_pack("two\n", "v1.1.0");
+    later("a version that the range takes", || world.installed().as_deref() == Some("two\n"));
+    assert!(!run.said("other"));
+    assert_eq!(run.end("TERM"), 143);
+}
+
+#[test]
+fn systemd_is_told_that_it_is_ready_how_things_stand_and_that_it_lives() {
+    use std::os::unix::net::UnixDatagram;
+    let world = World::new("1h");
+    world.push_fleet("{ version = \"1\" }");
+    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(120))).unwrap();
+    let url = world.fleet_url();
+    let mut command = world.packfleet(&["run", "--repo", &url]);
+    command.env("NOTIFY_SOCKET", world.path("notify")).env("WATCHDOG_USEC", "200000");
+    let run = world.start(command);
+    let mut heard = String::new();
+    let told = ["READY=1", "STATUS=1 in sync", "WATCHDOG=1"];
+    while !told.iter().all(|word| heard.contains(word)) || heard.matches("WATCHDOG=1").count() < 5 {
+        let mut bytes = [0; 1024];
+        let size = socket.recv(&mut bytes).expect("a word");
+        heard.push_str(&String::from_utf8_lossy(&bytes[..size]));
+    }
+    assert_eq!(run.end("TERM"), 143);
+    let mut bytes = [0; 1024];
+    while !heard.contains("STOPPING=1") {
+        let size = socket.recv(&mut bytes).expect("a last word");
+        heard.push_str(&String::from_utf8_lossy(&bytes[..size]));
+    }
+}

@@ -191,6 +191,24 @@ pub fn telling(deployment: &Deployment) -> Vec<(String, String)> {
     texts
 }
 
+/// The directory of the controller's state: what must outlive a cache.
+pub fn state() -> Result<Utf8PathBuf, CliError> {
+    let directory = |name: &str| env::var(name).ok().filter(|value| value.starts_with('/'));
+    let path = match (directory("STATE_DIRECTORY"), directory("XDG_STATE_HOME"), directory("HOME")) {
+        // Of systemd, which may name several.
+        (Some(given), ..) => Utf8PathBuf::from(given.split(':').next().unwrap_or_default()),
+        (None, Some(state), _) => Utf8PathBuf::from(state).join("packfleet"),
+        (None, None, Some(home)) => Utf8PathBuf::from(home).join(".local/state/packfleet"),
+        (None, None, None) => {
+            return Err(CliError::Usage {
+                what: "there is no HOME, and so no directory for the controller's state".to_owned(),
+                hint: Some("set XDG_STATE_HOME".to_owned()),
+            });
+        }
+    };
+    Ok(path)
+}
+
 /// The directory that this was started in.
 pub fn here() -> Result<Utf8PathBuf, CliError> {
     camino::absolute_utf8(".").map_err(|source| CliError::File {

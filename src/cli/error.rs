@@ -132,6 +132,9 @@ pub enum CliError {
         #[source]
         source: SavedError,
     },
+    /// The fleet repository's newest commit is not taken.
+    #[error(transparent)]
+    Fleet(Trouble),
     /// No worker threads.
     #[error("cannot start work")]
     Runtime(#[source] io::Error),
@@ -157,7 +160,7 @@ impl From<Trouble> for CliError {
             Trouble::Repository(error) => Self::Source(error),
             Trouble::Load(error) => Self::Load(error),
             Trouble::Select(error) => Self::Select(error),
-            Trouble::Lost => Self::Runtime(io::Error::other(trouble.to_string())),
+            trouble => Self::Fleet(trouble),
         }
     }
 }
@@ -183,6 +186,7 @@ impl CliError {
             Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
             Self::SavedPlan { .. } | Self::Statuses(ReadError::Nowhere) => Exit::Usage,
             Self::OtherPlan { .. } => Exit::Refused,
+            Self::Fleet(Trouble::Unsigned(_) | Trouble::Rewound { .. }) => Exit::Refused,
             Self::Capture(error) => of_capture(error),
             Self::Export(error) => of_export(error),
             Self::Failure { failure: Failure::Host(HostError::Locked { .. }), .. } => Exit::Locked,
@@ -225,6 +229,7 @@ impl CliError {
                 Some(format!("{} lists the deployments", hints.command(&["status"])))
             }
             Self::Select(_) => Some("a name, a glob such as 'edge-*', or label:X; a+b means both".to_owned()),
+            Self::Fleet(trouble) => Hints::of_trouble(trouble),
             Self::Usage { hint, .. } => hint.clone(),
             Self::OtherPlan { .. } | Self::SavedPlan { .. } => {
                 Some(format!("{} FILE shows and saves it as it is now", hints.command(&["plan", "--out"])))

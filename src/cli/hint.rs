@@ -6,6 +6,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::printer::{shown, word};
+use crate::daemon::Trouble;
 use crate::engine::status::Unheard;
 use crate::engine::{Failure, overlay};
 use crate::host::HostError;
@@ -154,6 +155,22 @@ impl Hints {
         }
     }
 
+    /// What makes the fleet repository well again; `None` where its text says so already.
+    pub fn of_trouble(trouble: &Trouble) -> Option<String> {
+        Some(match trouble {
+            Trouble::Rewound { .. } => {
+                "if history was rewritten on purpose, run once with --allow-rewind".to_owned()
+            }
+            Trouble::Unsigned(_) => {
+                "sign the branch's newest commit (git commit -S) with a key of the list, and push".to_owned()
+            }
+            Trouble::State { path, .. } => {
+                format!("make {path} readable and writable, or delete it if it is damaged")
+            }
+            _ => return None,
+        })
+    }
+
     /// What clears a failure on a deployment; `None` where its text says so already.
     pub fn of_failure(&self, failure: &Failure, name: &DeploymentName) -> Option<String> {
         let apply = self.command(&["apply", name.as_str()]);
@@ -174,6 +191,9 @@ impl Hints {
                     "find out who can write there, then {apply} publishes it anew; a key that changed is corrected in {}",
                     self.file()
                 ));
+            }
+            Failure::Rewound { .. } => {
+                return Some("if history was rewritten on purpose, run once with --allow-rewind".to_owned());
             }
             Failure::Ill(_) | Failure::Request(_) => return None,
             Failure::Interrupted => return Some(apply),

@@ -13,6 +13,7 @@ use crate::engine::{
 use crate::host::{Health, Trust};
 use crate::model::DeploymentName;
 use crate::model::fleet::{Mode, State};
+use crate::plan::gate::Reason;
 
 /// A job that ended.
 #[derive(Debug)]
@@ -90,8 +91,17 @@ fn one(workspace: &Workspace, kind: Kind, report: &Report) -> Came {
                 .is_some_and(|survey| survey.observation.interrupted.is_some() || survey.observation.staged);
             if acts(workspace, report) || left || watched { Came::Acts } else { Came::Settled }
         }
-        (_, Outcome::Waiting) => Came::Waits,
+        (_, Outcome::Waiting) => {
+            let clears = report.gate.iter().filter_map(Reason::clears).min();
+            clears.map_or(Came::Waits, |at| Came::WaitsFor(until(at)))
+        }
         _ if watched => Came::Watching,
         _ => Came::Settled,
     }
+}
+
+/// How long it is until a time, and a moment more: a clock that is read twice may have gone on by less than it shows.
+fn until(at: Timestamp) -> Duration {
+    let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+    left + Duration::from_millis(50)
 }

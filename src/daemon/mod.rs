@@ -12,6 +12,7 @@
 //! A trigger says "look", never "do": missed, doubled or reordered triggers are harmless. Nothing here decides what is
 //! done on a host. A fleet that cannot be read, or does not validate, leaves the last good one in force.
 
+pub mod accept;
 pub mod board;
 pub mod detail;
 pub mod event;
@@ -26,6 +27,7 @@ pub mod queue;
 pub mod secret;
 pub mod show;
 mod signals;
+mod supervisor;
 pub mod view;
 mod watchers;
 pub mod web;

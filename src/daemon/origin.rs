@@ -13,6 +13,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 
+use super::accept::{Rewind, Terms};
 use crate::desired::selector::{Selector, SelectorError, select};
 use crate::engine::Workspace;
 use crate::engine::workspace::LoadError;
@@ -21,6 +22,7 @@ use crate::model::cause::in_one_line;
 use crate::model::pack::CommitId;
 use crate::model::{DeploymentName, SourceName};
 use crate::source::SourceError;
+use crate::source::signature::SignatureError;
 use crate::source::upstream::{Tip, Upstream};
 
 /// Where the fleet comes from.
@@ -49,6 +51,8 @@ pub struct Reader {
     pub select: Vec<Selector>,
     /// The deployment whose host this machine is, if it cares for that one alone.
     pub own: Option<DeploymentName>,
+    /// What a commit must be to be taken.
+    pub terms: Terms,
 }
 
 /// The fleet in force.
@@ -99,6 +103,40 @@ pub enum Trouble {
     /// Nobody in it is meant.
     #[error(transparent)]
     Select(#[from] SelectorError),
+    /// The newest commit is not signed by anybody who may.
+    #[error("the fleet repository's newest commit is not taken")]
+    Unsigned(#[source] SignatureError),
+    /// History leads back.
+    #[error(
+        "branch {branch} was rewritten or moved back: {} is not ahead of {}, which was taken before",
+        .tip.short(), .floor.short()
+    )]
+    Rewound {
+        /// The branch.
+        branch: String,
+        /// What was taken before.
+        floor: CommitId,
+        /// Where the branch is now.
+        tip: CommitId,
+    },
+    /// The list of signers cannot be read.
+    #[error("cannot read the list of signers {path}")]
+    Signers {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was taken last cannot be read or written.
+    #[error("cannot keep in {path} which fleet commit was taken last")]
+    State {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// The look itself died; a defect of packfleet.
     #[error("the look at the fleet repository ended without an answer; this is a defect of packfleet")]
     Lost,
@@ -127,6 +165,9 @@ impl Reader {
             Ok(Some(new)) => looked.new = Some(new),
             Ok(None) => {}
             Err(trouble) => looked.trouble = Some(trouble),
+        }
+        if let (Some(_), None, Origin::Remote(upstream)) = (&looked.trouble, force, &self.origin) {
+            looked.new = self.last_good(upstream);
         }
         if looked.new.is_none()
             && let Some(force) = force
@@ -166,14 +207,30 @@ impl Reader {
         if force.and_then(|force| force.commit.as_ref()) == Some(&tip.commit) {
             return Ok(None);
         }
-        let workspace = self.at(&tip)?;
-        select(&workspace.fleet, &self.select)?;
-        Ok(Some(Force { workspace: self.finish(workspace), commit: Some(tip.commit) }))
+        self.terms.judge(upstream, &tip)?;
+        let force = self.at(upstream, &tip)?;
+        self.terms.taken(upstream, &tip)?;
+        Ok(Some(force))
     }
 
-    fn at(&self, tip: &Tip) -> Result<Workspace, LoadError> {
+    /// The fleet of a commit that may be taken.
+    fn at(&self, upstream: &Upstream, tip: &Tip) -> Result<Force, Trouble> {
         let below = self.file.parent().unwrap_or(Utf8Path::new(""));
         let name = self.file.file_name().unwrap_or("fleet.toml");
-        Workspace::load_snapshot(&self.here.join(name), &self.cache, tip.snapshot(below)?)
+        let snapshot = tip.snapshot(below).map_err(LoadError::from)?;
+        let mut workspace = Workspace::load_snapshot(&self.here.join(name), &self.cache, snapshot)?;
+        select(&workspace.fleet, &self.select)?;
+        if self.terms.rewind == Rewind::Refused {
+            workspace = workspace.forward_only(upstream.clone());
+        }
+        Ok(Force { workspace: self.finish(workspace), commit: Some(tip.commit.clone()) })
+    }
+
+    /// The fleet that was taken last, for a loop that begins while what lies there is not to be taken.
+    fn last_good(&self, upstream: &Upstream) -> Option<Force> {
+        let floor = self.terms.floor(upstream).ok()??;
+        let tip = upstream.at(&floor);
+        self.terms.signed(&tip).ok()?;
+        self.at(upstream, &tip).inspect_err(|error| tracing::debug!(%error, "no last good fleet")).ok()
     }
 }

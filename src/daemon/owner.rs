@@ -18,6 +18,7 @@ use super::news::{Audience, News, Pass};
 use super::origin::{Anew, Force, Looked, Origin, Reader, Trouble};
 use super::queue::{Group, Job, Moved, Next, Queue};
 use super::signals;
+use super::supervisor::{Supervisor, summary};
 use super::watchers::Watchers;
 use crate::desired::selector::select;
 use crate::engine::status::Voice;
@@ -84,6 +85,7 @@ struct Owner {
     settings: Settings,
     trigger: Trigger,
     watchers: Watchers,
+    supervisor: Supervisor,
     /// Of a checkout.
     files: Option<Files>,
     clock: Instant,
@@ -110,6 +112,7 @@ impl Owner {
         Self {
             settings,
             watchers: Watchers::new(trigger.clone()),
+            supervisor: Supervisor::new(),
             trigger,
             files,
             clock: Instant::now(),
@@ -142,6 +145,7 @@ impl Owner {
                 }
             }
             let due = self.queue.due(self.now()).filter(|_| self.stopping.is_none());
+            let due = due.into_iter().chain(self.supervisor.round(self.now())).min();
             let wait = due.map_or(Duration::from_secs(3600), |due| due.saturating_sub(self.now()));
             let event = tokio::select! {
                 Some(event) = events.recv() => event,
@@ -238,6 +242,7 @@ impl Owner {
                 for (_, stop) in self.tasks.values().flatten() {
                     stop.wish();
                 }
+                self.supervisor.stopping();
                 self.tell(&News::Stopping);
             }
         }
@@ -263,6 +268,13 @@ impl Owner {
         if let Some(force) = looked.new {
             self.put_in_force(force);
         }
+        self.supervisor.ready();
+        self.status();
+    }
+
+    fn status(&mut self) {
+        let outcomes = self.seen.values().map(|(outcome, ..)| *outcome);
+        self.supervisor.status(summary(outcomes, self.trouble.is_some()));
     }
 
     fn put_in_force(&mut self, force: Force) {
@@ -307,6 +319,7 @@ impl Owner {
             Err(error) => tracing::error!(%error, names = ?done.job.names, "no pass"),
         }
         self.queue.ended(done.job.id, &job::came(done), moved, self.now());
+        self.status();
     }
 
     fn tell(&mut self, news: &News<'_>) {
@@ -316,17 +329,24 @@ impl Owner {
     }
 }
 
-/// Deployments that depend on each other, under one number.
+/// Deployments that depend on each other, or are counted together in a stage, under one number.
 fn groups(fleet: &Fleet) -> BTreeMap<DeploymentName, Group> {
     let mut group: BTreeMap<DeploymentName, Group> =
         fleet.deployments.keys().enumerate().map(|(number, name)| (name.clone(), number)).collect();
-    for (name, deployment) in &fleet.deployments {
-        for on in &deployment.depends_on {
-            let (Some(&a), Some(&b)) = (group.get(name), group.get(on)) else { continue };
-            if a != b {
-                group.values_mut().filter(|number| **number == b).for_each(|number| *number = a);
-            }
+    let mut join = |one: &DeploymentName, other: &DeploymentName| {
+        if let (Some(&a), Some(&b)) = (group.get(one), group.get(other))
+            && a != b
+        {
+            group.values_mut().filter(|number| **number == b).for_each(|number| *number = a);
         }
+    };
+    for stage in &fleet.rollout {
+        for (one, other) in stage.members.iter().zip(stage.members.iter().skip(1)) {
+            join(one, other);
+        }
+    }
+    for (name, deployment) in &fleet.deployments {
+        deployment.depends_on.iter().for_each(|on| join(name, on));
     }
     group
 }

@@ -74,6 +74,8 @@ pub enum Came {
     Acts,
     /// Something else must happen first.
     Waits,
+    /// The same, and after this time something that it waits for clears itself.
+    WaitsFor(Duration),
     /// What was done is still watched.
     Watching,
     /// It may go better another time.
@@ -255,9 +257,14 @@ impl Queue {
             } else {
                 came.get(name).copied().unwrap_or(Came::Failed)
             };
-            one.waits = came == Came::Waits;
+            one.waits = matches!(came, Came::Waits | Came::WaitsFor(_));
             match came {
                 Came::Settled | Came::Waits => one.failures = 0,
+                Came::WaitsFor(period) => {
+                    one.failures = 0;
+                    let at = now.saturating_add(period);
+                    one.pass = Some(one.pass.map_or(at, |due| due.min(at)));
+                }
                 // One that fails is not tried sooner because it was touched.
                 Came::Acts if one.failures > 0 => {}
                 Came::Acts => one.pass = Some(now),

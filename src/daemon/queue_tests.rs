@@ -216,3 +216,13 @@ fn deployments_that_are_gone_are_forgotten_also_while_they_are_looked_at() {
     assert_eq!(begun(&mut queue, 2), ["pass b #3"]);
     assert!(!queue.is_idle());
 }
+
+#[test]
+fn who_waits_for_a_time_is_passed_over_then() {
+    let mut queue = queue(&["a"]);
+    begun(&mut queue, 0);
+    end(&mut queue, 1, &[("a", Came::WaitsFor(at(5000)))], Moved::No, 100);
+    assert_eq!(begun(&mut queue, 5099), [""; 0]);
+    assert_eq!(queue.due(at(5099)), Some(at(5100)));
+    assert_eq!(begun(&mut queue, 5100), ["pass a #2"]);
+}

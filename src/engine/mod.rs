@@ -31,6 +31,7 @@ pub mod doctor;
 pub mod edited;
 pub mod export;
 pub mod fleet;
+mod forward;
 mod gates;
 mod glance;
 mod guard;

@@ -23,6 +23,7 @@ use super::alike;
 use super::care;
 use super::checks;
 use super::contents::Contents;
+use super::forward;
 use super::gates;
 use super::host_keys;
 use super::report::{Failure, Outcome, Report, Survey, outcome_of};
@@ -291,6 +292,9 @@ pub fn apply(
     if !survey.plan.commits || deployment.mode == Mode::Observe {
         return report;
     }
+    if let Err(failure) = forward::demand(workspace, deployment) {
+        return failed(report, failure);
+    }
     match checks::passed(workspace, deployment, survey) {
         Ok(None) => {}
         Ok(Some(held)) => {
@@ -327,6 +331,7 @@ fn failed(mut report: Report, failure: Failure) -> Report {
         Failure::Host(HostError::Unfit { .. } | HostError::Stale { .. }) | Failure::Moved { .. } => {
             Outcome::Held
         }
+        Failure::Rewound { .. } => Outcome::Refused,
         Failure::Ill(taken) if taken.went_back() => Outcome::TakenBack,
         _ => Outcome::Failed,
     };
@@ -390,6 +395,7 @@ pub(crate) fn carry_out(
         },
         aftercare: care::aftercare(workspace, deployment, &plan.next.entries),
         hurry: options.hurry.clone(),
+        fleet: workspace.accepted(),
     };
     let contents = Contents::new(workspace, host.as_ref(), survey, extra);
     match host.apply(&commit, &contents)? {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack, Verdict};
 use crate::model::desired::Desired;
+use crate::model::pack::CommitId;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
 use crate::model::{Content, DeploymentName, PackName, PlanId, TreePath};
 use crate::plan::gate::{Facts, Reason};
@@ -147,6 +148,17 @@ pub enum Failure {
     /// A request that makes no sense here.
     #[error("{0}")]
     Request(String),
+    /// The fleet commit in force does not come after the one that the host took last; nothing was changed.
+    #[error(
+        "fleet commit {} is not ahead of {}, which this host took before: nothing was changed",
+        .now.short(), .taken.short()
+    )]
+    Rewound {
+        /// What the host took.
+        taken: CommitId,
+        /// What is in force.
+        now: CommitId,
+    },
     /// Somebody ended the run before this was begun.
     #[error("not begun: the run was interrupted")]
     Interrupted,

@@ -20,9 +20,11 @@ use crate::desired::secrets::Rules;
 use crate::host::Host;
 use crate::host::reach::Reach;
 use crate::model::fleet::{Deployment, Fleet, HostAddress, Source};
+use crate::model::pack::CommitId;
 use crate::model::{DeploymentName, OverlayName, SourceName, TreePath};
 use crate::source::checkout::{self, FleetCommit};
 use crate::source::snapshot::Snapshot;
+use crate::source::upstream::Upstream;
 use crate::source::{DirectorySource, GitSource, Memo, ObjectStore, PackSource, SourceError};
 
 /// A fleet, ready to be looked at.
@@ -59,6 +61,8 @@ pub struct Workspace {
     statuses: Mutex<Option<Arc<Statuses>>>,
     /// The deployment whose host this machine is, where it cares for that one alone.
     own: Option<DeploymentName>,
+    /// The repository of which no commit is taken that leads a host back.
+    forward: Option<Upstream>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -249,6 +253,7 @@ impl Workspace {
             reach: Arc::default(),
             statuses: Mutex::default(),
             own: None,
+            forward: None,
         }
     }
 
@@ -263,7 +268,12 @@ impl Workspace {
             self.repository.clone(),
             self.texts.clone(),
         );
-        workspace.reached_by(Arc::clone(&self.reach))
+        Self {
+            forward: self.forward.clone(),
+            own: self.own.clone(),
+            statuses: Mutex::new(self.statuses()),
+            ..workspace.reached_by(Arc::clone(&self.reach))
+        }
     }
 
     /// The texts of fleet.toml and of what it includes.
@@ -326,6 +336,25 @@ impl Workspace {
     /// What tells of a deployment's host, where it is not to be asked itself.
     pub(crate) fn statuses_of(&self, name: &DeploymentName) -> Option<Arc<Statuses>> {
         self.statuses().filter(|_| self.own.as_ref() != Some(name))
+    }
+
+    /// The same, refusing to lead a host behind a commit of this repository that it took before.
+    #[must_use]
+    pub fn forward_only(self, upstream: Upstream) -> Self {
+        Self { forward: Some(upstream), ..self }
+    }
+
+    /// The repository of which no commit is taken that leads back.
+    pub(crate) fn forward(&self) -> Option<&Upstream> {
+        self.forward.as_ref()
+    }
+
+    /// The commit that was read, where it is a commit that was read and not a working tree.
+    pub fn accepted(&self) -> Option<CommitId> {
+        match &self.repository {
+            Repository::Directory(_) => None,
+            Repository::Commit(_, snapshot) => snapshot.commit().map(|at| at.commit),
+        }
     }
 
     /// The commit that is checked out around the fleet file, if it lies in a git repository.

@@ -245,6 +245,7 @@ impl Session {
             reread,
             aftercare,
             hurry,
+            fleet,
         } = sent;
         let plan = match self.plan(plan.into_plan()) {
             Ok(plan) => plan,
@@ -260,6 +261,7 @@ impl Session {
             reread,
             aftercare,
             hurry,
+            fleet,
         };
         let needs = blobs::needs(&plan);
         let mut arriving = Arriving::of(&self.host, &plan, &needs);

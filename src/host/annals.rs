@@ -24,6 +24,7 @@ pub fn history_line(commit: &Commit<'_>) -> HistoryLine {
         removed: count(|a| a.after.is_none()),
         held: plan.holds.len() as u64,
         reason: commit.hurry.clone(),
+        fleet: commit.fleet.clone(),
     }
 }
 

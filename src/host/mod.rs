@@ -103,6 +103,7 @@ pub use self::watch::{Stir, Stirs};
 pub use crate::model::actual::{Actual, Seen};
 use crate::model::care::Aftercare;
 use crate::model::cause::chain;
+use crate::model::pack::CommitId;
 use crate::model::plan::{Action, Plan, Purpose};
 use crate::model::record::Record;
 use crate::model::rollout::Pause;
@@ -184,6 +185,8 @@ pub struct Commit<'a> {
     pub aftercare: Aftercare,
     /// Why somebody did not wait for stages, windows and pauses, if they did not; for the history.
     pub hurry: Option<String>,
+    /// The commit of the fleet repository that it comes from, where the fleet was read from a repository.
+    pub fleet: Option<CommitId>,
 }
 
 /// What is read again when the stat cache is written after a switch.
@@ -346,6 +349,9 @@ pub struct HistoryLine {
     /// What somebody said about it: why they did not wait, or why there is a pause.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The commit of the fleet repository that it came from, where the fleet was read from a repository.
+    #[serde(default)]
+    pub fleet: Option<CommitId>,
 }
 
 /// A generation that can still be rolled back.

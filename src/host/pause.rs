@@ -115,6 +115,7 @@ pub fn set(at: &HostPath, pausing: &Pausing) -> Result<Option<Pause>, HostError>
             Some(until) => format!("{} (until {until})", pause.reason),
             None => pause.reason.clone(),
         }),
+        fleet: None,
     };
     let line =
         serde_json::to_string(&line).map_err(|error| failed("write", ".packfleet/history")(error.into()))?;

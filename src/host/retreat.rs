@@ -236,6 +236,7 @@ fn roll_back(
             reread: Reread::All,
             aftercare: Aftercare::default(),
             hurry: None,
+            fleet: None,
         };
         let mut idle = Tend::new(round.ground, Default::default(), Timestamp::now(), None);
         let old = read_packed(round.state, round.owner)?.map(|(packed, _)| packed);

@@ -189,6 +189,7 @@ impl Stand {
             reread: Reread::Touched,
             aftercare: Default::default(),
             hurry: None,
+            fleet: None,
         }
     }
 

@@ -123,6 +123,7 @@ pub fn pass(wanted: &Wanted, host: &MemoryHost) -> Passed {
             reread: Reread::All,
             aftercare: Default::default(),
             hurry: None,
+            fleet: None,
         };
         let applied = host.apply(&commit, &Contents::new(workspace, host, &survey, &extra));
         assert!(matches!(applied, Ok(Applied::Done { .. })), "{applied:?}");

@@ -332,6 +332,7 @@ pub fn commit(plan: &Plan) -> Commit<'_> {
         reread: Reread::Touched,
         aftercare: Default::default(),
         hurry: None,
+        fleet: None,
     }
 }
 

@@ -88,6 +88,31 @@ impl World {
         self.git("fleet", &["push", "-q", "--force", "origin", "main"]);
     }
 
+    /// A key to sign with.
+    pub fn key(&self, name: &str) -> PathBuf {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .arg(self.path(name))
+            .status()
+            .expect("ssh-keygen runs");
+        assert!(made.success());
+        self.path(name)
+    }
+
+    /// A commit of the fleet with this pin, signed or not; its id.
+    pub fn push_signed(&self, pin: &str, key: Option<&Path>) -> String {
+        fs::write(self.path("fleet/fleet.toml"), self.text(pin)).unwrap();
+        self.git("fleet", &["add", "-A"]);
+        let mut words = vec!["-c", "gpg.format=ssh"];
+        let signing = key.map(|key| format!("user.signingkey={}", key.display()));
+        words.extend(signing.iter().flat_map(|key| ["-c", key.as_str()]));
+        words.extend(["commit", "-q", "--allow-empty", "-m", "fleet"]);
+        words.extend(key.map(|_| "-S"));
+        self.git("fleet", &words);
+        self.git("fleet", &["push", "-q", "origin", "main"]);
+        self.git("fleet", &["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
     /// The fleet file in a plain directory.
     pub fn checkout(&self, pin: &str) -> PathBuf {
         fs::create_dir_all(self.path("plain")).unwrap();
@@ -124,16 +149,15 @@ impl World {
     }
 
     pub fn run(&self, words: &[&str]) -> Run {
+        self.start(self.packfleet(&[&["run"], words].concat()))
+    }
+
+    pub fn start(&self, mut command: Command) -> Run {
         let number = fs::read_dir(self.path("")).unwrap().count();
         let log = self.path(&format!("said-{number}"));
         let said = fs::File::create(&log).unwrap();
-        let child = self
-            .packfleet(&[&["run"], words].concat())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(said)
-            .spawn()
-            .expect("it starts");
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().expect("it starts");
         Run { child, log }
     }
 

@@ -1,5 +1,6 @@
 //! Arguments of `run`.
 
+use camino::Utf8PathBuf;
 use clap::Args as ClapArgs;
 
 use super::SELECTORS;
@@ -26,8 +27,15 @@ pub struct Run {
     /// The branch of it
     #[arg(long, value_name = "BRANCH", default_value = "main", env = "PACKFLEET_BRANCH")]
     pub branch: String,
+    /// Take only commits that are signed by one of these (OpenSSH's allowed_signers); needs --repo
+    #[arg(long, value_name = "FILE", requires = "repo", env = "PACKFLEET_SIGNERS", hide_env_values = true)]
+    pub signers: Option<Utf8PathBuf>,
+    /// Take the branch as it is, although its history was rewritten or moved back; needs --repo
+    #[arg(long, requires = "repo")]
+    pub allow_rewind: bool,
     /// This machine is the host of this deployment: only it is cared for, here, and others are known by their statuses
-    #[arg(long, value_name = "NAME", conflicts_with = "selectors")]
+    #[arg(long, value_name = "NAME", conflicts_with = "selectors", env = "PACKFLEET_DEPLOYMENT")]
+    #[arg(hide_env_values = true)]
     pub deployment: Option<String>,
     /// One pass, and end as apply does
     #[arg(long)]

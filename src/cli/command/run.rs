@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::cli::args::Run;
 use crate::cli::closely::Closely;
-use crate::cli::context::{Context, here, machine, secret};
+use crate::cli::context::{Context, here, machine, secret, state};
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_reports};
 use crate::cli::interrupt::Interrupt;
@@ -18,6 +18,7 @@ use crate::cli::printer::Printer;
 use crate::cli::report;
 use crate::cli::report::journal::Journal;
 use crate::cli::report::wording::Words;
+use crate::daemon::accept::{Rewind, Terms};
 use crate::daemon::origin::Anew;
 use crate::daemon::show::{Setup, Show};
 use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
@@ -82,7 +83,10 @@ fn reader(args: &Run, context: &Context) -> Result<Reader, CliError> {
     };
     let here = here()?;
     let (cache, reach) = (context.cache.clone(), Arc::clone(&context.reach));
-    Ok(Reader { origin, file, here, cache, reach, select, own })
+    let signers = args.signers.clone();
+    let rewind = if args.allow_rewind { Rewind::Allowed } else { Rewind::Refused };
+    let terms = Terms { signers, rewind, state: state()? };
+    Ok(Reader { origin, file, here, cache, reach, select, own, terms })
 }
 
 /// The deployment whose host this machine is.
@@ -123,9 +127,10 @@ fn inside(file: &Utf8Path) -> Result<Utf8PathBuf, CliError> {
 /// One pass over all that is selected.
 fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let looked = reader.look(None, Anew::No);
-    let force = match (looked.new, looked.trouble) {
-        (Some(force), _) => force,
-        (None, Some(trouble)) => return Err(trouble.into()),
+    // Whoever reads the exit code is to know: there is no later pass that would say so.
+    let force = match (looked.trouble, looked.new) {
+        (Some(trouble), _) => return Err(trouble.into()),
+        (None, Some(force)) => force,
         (None, None) => return Err(Trouble::Lost.into()),
     };
     let workspace = force.workspace;

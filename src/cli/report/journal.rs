@@ -60,6 +60,9 @@ impl Journal {
             for cause in causes(trouble) {
                 text.push_str(&format!("\n  because: {cause}"));
             }
+            if let Some(hint) = Hints::of_trouble(trouble) {
+                text.push_str(&format!("\n{} {hint}", painted(paint::GOOD, "hint:")));
+            }
             self.printer.talk(text);
         }
         self.printer.talk(if in_force {

@@ -18,6 +18,7 @@ use crate::host::{
     Step, Stir, Unchanged,
 };
 use crate::model::care::Aftercare;
+use crate::model::pack::CommitId;
 use crate::model::plan::{Action, Hold, Plan, Purpose};
 use crate::model::record::{Record, RecordError};
 use crate::model::rollout::Pause;
@@ -299,6 +300,8 @@ pub struct SentCommit {
     pub aftercare: Aftercare,
     /// Why somebody did not wait.
     pub hurry: Option<String>,
+    /// The fleet's commit.
+    pub fleet: Option<CommitId>,
 }
 
 impl SentCommit {
@@ -314,6 +317,7 @@ impl SentCommit {
             reread,
             aftercare,
             hurry,
+            fleet,
         } = commit;
         Self {
             plan: SentPlan::of(plan),
@@ -325,6 +329,7 @@ impl SentCommit {
             reread: *reread,
             aftercare: aftercare.clone(),
             hurry: hurry.clone(),
+            fleet: fleet.clone(),
         }
     }
 }
