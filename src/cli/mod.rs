@@ -25,6 +25,7 @@ pub mod output;
 pub mod printer;
 pub mod progress;
 pub mod report;
+pub mod tell;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::view::{
     Change, Commit, Deployed, Fare, MOST_ROWS, Orphaned, PackShown, Pass, Problem, Row, Stage, Standing,
@@ -25,7 +25,7 @@ use crate::model::ranges::compress;
 use crate::model::rollout::stage_of;
 use crate::model::{DeploymentName, PackName};
 use crate::plan::Standing as PathStanding;
-use crate::plan::gate::Reason;
+use crate::plan::gate::{Reason, Wish};
 
 /// What one pass found.
 pub struct Passed<'a> {
@@ -93,11 +93,9 @@ impl Board {
 
     /// What is wrong with the newest fleet.toml, or with getting it; nothing: it is in force.
     pub fn complain(&mut self, problems: Vec<Problem>) {
-        if !problems.is_empty() {
-            Arc::make_mut(&mut self.view).totals.fleet_errors += 1;
-        }
         if self.view.problems != problems {
             let view = Arc::make_mut(&mut self.view);
+            view.totals.fleet_errors += u64::from(!problems.is_empty());
             view.problems = problems;
             view.revision += 1;
         }
@@ -160,15 +158,23 @@ fn rollout(deployments: &[Deployed]) -> Option<String> {
 fn stage(
     fleet: &Fleet,
     deployment: &Deployment,
-    gate: Option<&[Reason]>,
+    seen: Option<(&Report, Timestamp)>,
     last: Option<&Stage>,
 ) -> Option<Stage> {
     let number = stage_of(&fleet.rollout, &deployment.name)? + 1;
     let of = fleet.rollout.len();
-    let Some(gate) = gate else {
+    let Some((report, now)) = seen else {
         let last = last.filter(|last| (last.number, last.of) == (number, of)).cloned();
-        return Some(last.unwrap_or(Stage { number, of, waits: false, clears: None, stopped: None }));
+        return Some(last.unwrap_or(Stage {
+            number,
+            of,
+            waits: false,
+            soaks_until: None,
+            clears: None,
+            stopped: None,
+        }));
     };
+    let gate = &report.gate;
     let stopped = gate.iter().find_map(|reason| match reason {
         Reason::Stopped { stage, pack, failed, .. } => {
             let names = compress(failed.iter().map(DeploymentName::as_str));
@@ -180,7 +186,12 @@ fn stage(
     let waits = gate.iter().filter(waiting);
     let clears =
         waits.clone().map(Reason::clears).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-    Some(Stage { number, of, waits: waits.count() > 0, clears, stopped })
+    let soak = SignedDuration::try_from(fleet.rollout[number - 1].soak).unwrap_or_default();
+    let well = report.facts.iter().flat_map(|facts| facts.packs.values());
+    let well = well.filter(|pack| pack.runs.is_some_and(|runs| pack.wants == Wish::Tree(runs)));
+    let over = well.filter_map(|pack| pack.since?.checked_add(soak).ok()).max();
+    let soaks_until = over.filter(|over| *over > now);
+    Some(Stage { number, of, waits: waits.count() > 0, soaks_until, clears, stopped })
 }
 
 /// What changed about deployments, by name.
@@ -276,7 +287,7 @@ fn seen(
 ) -> Deployed {
     let fleet = &passed.workspace.fleet;
     let mut next = declared(fleet, deployment, last, passed.ended);
-    next.stage = stage(fleet, deployment, Some(&report.gate), None);
+    next.stage = stage(fleet, deployment, Some((report, passed.ended)), None);
     next.sync = standing(report);
     next.why = wording.why(passed.workspace, report);
     next.reasons = wording.reasons(passed.workspace, passed.reports, report);
@@ -324,6 +335,7 @@ fn standing(report: &Report) -> Standing {
         Outcome::Planned | Outcome::Undecided => Standing::Pending,
         Outcome::TakenBack => Standing::Unhealthy,
         Outcome::Waiting => Standing::Waiting,
+        Outcome::Offline if matches!(report.failure, Some(Failure::Unheard(_))) => Standing::Unknown,
         Outcome::Offline => Standing::Offline,
         Outcome::Held if survey.is_some_and(only_rejected) => Standing::Rejected,
         Outcome::Held => Standing::Held,

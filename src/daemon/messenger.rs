@@ -230,6 +230,23 @@ impl Desk {
     }
 }
 
+/// Tells every receiver at once, whatever it is told of otherwise, twice if need be; whom that did not reach, and why.
+/// For what somebody did by hand, outside of the loop. It blocks.
+pub fn tell_now(targets: &[Target], text: &str) -> Vec<String> {
+    let agent = agent();
+    let mut missed = Vec::new();
+    for target in targets {
+        let again = match post(&agent, &target.url, text) {
+            Sent::Later(_) => post(&agent, &target.url, text),
+            sent => sent,
+        };
+        if let Sent::Later(why) | Sent::Refused(why) = again {
+            missed.push(format!("{} was not told: {why}", target.variable));
+        }
+    }
+    missed
+}
+
 /// How long after so many tries: twice as long each time.
 fn pause(tried: u32) -> SignedDuration {
     let seconds = FIRST_RETRY.as_secs() << tried.saturating_sub(1).min(16);

@@ -326,7 +326,9 @@ pub struct Stage {
     pub of: usize,
     /// Whether it waits for an earlier one.
     pub waits: bool,
-    /// When that clears itself, if it does: the soak that is left.
+    /// When its own soak of what it runs is over, if it soaks.
+    pub soaks_until: Option<Timestamp>,
+    /// When the wait clears itself, if it does.
     pub clears: Option<Timestamp>,
     /// Why the rollout stopped here, if it did.
     pub stopped: Option<String>,

@@ -106,7 +106,14 @@ pub fn small() -> View {
     let mut test = plain("PAI-TEST-01");
     test.sync = Standing::Rejected;
     test.packs = vec![pack("core", "1.0.0", "1.0.0"), pack("slack", "5557590", "71c04be")];
-    test.stage = Some(Stage { number: 1, of: 2, waits: false, clears: None, stopped: None });
+    test.stage = Some(Stage {
+        number: 1,
+        of: 2,
+        waits: false,
+        soaks_until: Some(at("2026-11-26T10:31:00Z")),
+        clears: None,
+        stopped: None,
+    });
     (test.edits, test.here_only) = (1, Some(0));
     test.edits_in = vec!["5ab0e12".to_owned()];
     test.why = "what fleet.toml gives was rolled back here: generation 2 stands instead".to_owned();
@@ -140,6 +147,7 @@ pub fn small() -> View {
         number: 2,
         of: 2,
         waits: true,
+        soaks_until: None,
         clears: Some(at("2026-11-26T10:31:00Z")),
         stopped: None,
     });

@@ -88,3 +88,34 @@ fn a_message_is_tried_again_and_not_repeated_after_a_restart() {
     let (_, body) = next(&told);
     assert!(body.contains("over: held on PAI-TEST-01"), "{body}");
 }
+
+#[test]
+fn who_did_not_wait_is_told() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| place.path().join(name);
+    std::fs::create_dir_all(path("packs/bot")).expect("a pack");
+    std::fs::write(path("packs/bot/prompt.md"), "one\n").expect("a file");
+    std::fs::create_dir(path("dev")).expect("a root");
+    let fleet = "[fleet]\nname = \"f\"\n[[notify]]\nurl = { env = \"TEAM\" }\non = [\"held\"]\n[sources.here]\npath = \
+                 \"packs\"\n[packs.bot]\nsource = \"here\"\ndir = \"bot\"\ntarget = \"bot\"\n[deployments.dev]\nhost = \
+                 \"local\"\nroot = \"dev\"\npacks.bot = { version = \"*\" }\npause = { reason = \"conference\", until = \
+                 2999-01-01T00:00:00Z }\n";
+    std::fs::write(path("fleet.toml"), fleet).expect("a fleet");
+    let (address, told) = receiver(&[]);
+    let apply = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_packfleet"))
+            .current_dir(place.path())
+            .env("XDG_CACHE_HOME", path("cache"))
+            .env("TEAM", &address)
+            .arg("apply")
+            .args(arguments)
+            .output()
+            .expect("it runs")
+    };
+    assert_eq!(apply(&["--yes"]).status.code(), Some(5), "it is paused");
+    let output = apply(&["--yes", "--now", "--reason", "the key is out"]);
+    assert!(output.status.success(), "{output:?}");
+    let (_, body) = told.recv_timeout(Duration::from_secs(60)).expect("a message");
+    assert!(body.contains("applied at once on dev, in spite of pause: the key is out"), "{body}");
+    assert!(told.try_recv().is_err(), "it is told once");
+}

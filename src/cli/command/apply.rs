@@ -15,6 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum, would_commit};
+use crate::cli::tell;
 
 use crate::engine::saved::SavedPlan;
 use crate::engine::{Options, Recover, Report, Workspace, fleet, publish_status};
@@ -87,6 +88,9 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
         progress.end();
         reports = applied?;
         interrupted = interrupt.exit();
+    }
+    for line in tell::hurried(&workspace, &reports) {
+        printer.talk(line);
     }
     for line in keys::told(&publish_status(&workspace, &reports, &options)) {
         printer.talk(line);
