@@ -154,10 +154,19 @@ impl Manifest {
         let made: BTreeSet<Mark> = self.made.iter().map(|path| Mark::of(path.as_str())).collect();
         let inside =
             |at: &Option<TreePath>| at.as_ref().is_some_and(|at| at == directory || at.is_below(directory));
-        self.others
-            .iter()
-            .filter(|(at, _)| inside(at))
-            .any(|(_, marks)| marks.iter().any(|mark| !made.contains(mark)))
+        // A directory in the place of a managed file is nobody's.
+        let instead = |(at, line): (&TreePath, &Line)| {
+            at.is_below(directory)
+                && matches!(line.actual, Told::Obstacle(Obstacle::Directory { .. }))
+                && !self.made.contains(at)
+                && !self.directories.contains(at)
+        };
+        self.lines.iter().any(instead)
+            || self
+                .others
+                .iter()
+                .filter(|(at, _)| inside(at))
+                .any(|(_, marks)| marks.iter().any(|mark| !made.contains(mark)))
     }
 }
 
