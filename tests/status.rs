@@ -116,6 +116,7 @@ fn options() -> Options {
         recover: Recover::Report,
         offline: Offline::Waits,
         stop: Stop::default(),
+        hurry: None,
         now: "2026-11-24T08:00:00Z".parse().unwrap(),
         voice: Some(Arc::new(Voice { by: Publisher::Controller, key: None })),
     }

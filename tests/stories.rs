@@ -184,6 +184,7 @@ stories! {
     order
     overlays
     plan_from_status
+    pull
     problems
     renames
     revert

@@ -64,13 +64,13 @@ pub fn survey(
     let mut watch = Watch::new(fleet, by_name.values(), options.hurry.as_deref(), options.now);
     let awaited = order::awaited(fleet);
     let mut ordered: Vec<Report> = Vec::new();
+    let mut places: BTreeMap<DeploymentName, usize> = BTreeMap::new();
     for name in order::deployments(fleet) {
         let Some(mut report) = by_name.remove(&name) else { continue };
         report.selected = selected.contains(&name);
-        let done: BTreeMap<&DeploymentName, &Report> = ordered.iter().map(|r| (&r.deployment, r)).collect();
         // Only what no apply of this selection would clear is a reason to wait.
         report.waits = waits(&awaited, &report, |on| {
-            done.get(on).and_then(|other| match other.outcome {
+            places.get(on).and_then(|at| ordered.get(*at)).and_then(|other| match other.outcome {
                 Outcome::Planned if other.selected && !is_observed(workspace, on) => None,
                 _ => in_the_way(other),
             })
@@ -82,6 +82,7 @@ pub fn survey(
         if report.selected && report.outcome == Outcome::Planned {
             watch.foresee(&name);
         }
+        places.insert(name, ordered.len());
         ordered.push(report);
     }
     strictly(&mut ordered, options);
@@ -408,11 +409,14 @@ fn waits(
 
 /// What keeps others from building on a deployment.
 fn in_the_way(report: &Report) -> Option<String> {
+    if report.told.as_ref().is_some_and(|told| told.stale) {
+        return Some("its status is too old to tell".to_owned());
+    }
     if report.is_settled() {
         return None;
     }
     Some(match report.outcome {
-        Outcome::Planned => "it has changes that are not applied".to_owned(),
+        Outcome::Planned | Outcome::Undecided => "it has changes that are not applied".to_owned(),
         Outcome::Waiting => {
             // The chain down to what can be done something about.
             let offline = |wait: &&Wait| wait.because.ends_with(OFFLINE);

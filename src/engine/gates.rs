@@ -95,7 +95,9 @@ fn fares(report: &Report) -> Fares {
     let seen = report.survey.as_ref().map(|survey| &survey.observation);
     let left = seen.is_some_and(|seen| seen.interrupted.is_some() || seen.staged);
     match (&report.failure, report.health.as_ref().map(|health| health.verdict)) {
-        (Some(Failure::Host(HostError::Unreachable { .. })), _) => Fares::Offline,
+        (Some(Failure::Host(HostError::Unreachable { .. }) | Failure::Unheard(_)), _) => Fares::Offline,
+        // It was well once; that says nothing of now.
+        _ if report.told.as_ref().is_some_and(|told| told.stale) => Fares::Offline,
         (Some(Failure::Host(HostError::Locked { .. })), _) => Fares::Busy,
         _ if left => Fares::Busy,
         (Some(_), _) if seen.is_none() => Fares::Ill,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rollout::Pause;
 use super::{DeploymentName, FleetName, HostPath, ManifestDigest, PackName, RecordDigest};
 
 /// The version of the text.
@@ -43,8 +44,10 @@ pub struct Stamp {
     pub staged: bool,
     /// How many saved edits wait there.
     pub saved_edits: u64,
-    /// Since when each pack is at its version.
+    /// Since when each pack has been well as it is recorded; one that is not is not there.
     pub since: BTreeMap<PackName, Timestamp>,
+    /// A pause that is kept on the host.
+    pub pause: Option<Pause>,
     /// The last word on its health.
     pub health: Option<Fare>,
     /// Why its VERSION file is not packfleet's to replace.
@@ -154,6 +157,7 @@ mod tests {
             staged: true,
             saved_edits: 3,
             since: [("p".parse().unwrap(), Timestamp::UNIX_EPOCH)].into(),
+            pause: None,
             health: Some(Fare { generation: 7, state: FareState::TakenBack, since: Timestamp::UNIX_EPOCH }),
             version_file: Some("a\nb".into()),
         };

@@ -153,6 +153,7 @@ mod tests {
             staged: false,
             saved_edits: 0,
             since: BTreeMap::new(),
+            pause: None,
             health: None,
             version_file: None,
         }

@@ -115,6 +115,7 @@ fn stamp(deployment: &str, sequence: u64, manifest: &str) -> String {
         staged: false,
         saved_edits: 0,
         since: Default::default(),
+        pause: None,
         health: None,
         version_file: None,
     }

@@ -22,6 +22,15 @@ pub fn answered(workspace: &Workspace, reports: &[Report]) -> String {
     if workspace.statuses().is_none() {
         return format!("{answered} of {} hosts answered", reports.len());
     }
+    if workspace.own().is_some() {
+        let others: Vec<&Report> = reports.iter().filter(|report| report.told.is_some()).collect();
+        let ages = told::ages(others.iter().copied()).map_or(String::new(), |ages| format!(", {ages}"));
+        let known = others.len();
+        return format!(
+            "this host answered, others known by their status: {known} of {}{ages}",
+            reports.len() - 1
+        );
+    }
     let ages = told::ages(reports).map_or(String::new(), |ages| format!(" ({ages})"));
     format!("no host was asked: the status of {answered} of {} is known{ages}", reports.len())
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::engine::pass;
 use crate::engine::report::Survey;
-use crate::host::{HistoryLine, Observation, Seen, Verdict, version_file};
+use crate::host::{Observation, Seen, Verdict, version_file};
 use crate::model::manifest::{Line, Manifest, Mark, Told};
 use crate::model::record::Record;
 use crate::model::stamp::{Fare, FareState};
@@ -84,14 +84,11 @@ fn differs_in_keys_only(judged: &Judged, actual: crate::model::Content) -> bool 
     base.is_some_and(|base| base.content == actual)
 }
 
-/// Since when each pack is at its version, by the history of the host.
-pub(super) fn since(record: &Record, history: &[HistoryLine]) -> BTreeMap<PackName, Timestamp> {
-    let since = |(name, pack): (&PackName, &crate::model::record::RecordedPack)| {
-        let version = &pack.pin.version;
-        let same = history.iter().rev().take_while(|line| line.packs.get(name) == Some(version));
-        Some((name.clone(), same.last()?.time))
-    };
-    record.packs.iter().filter_map(since).collect()
+/// Since when each pack has been well as it is recorded.
+pub(super) fn since(observation: &Observation) -> BTreeMap<PackName, Timestamp> {
+    let Some(record) = &observation.record else { return BTreeMap::new() };
+    let since = |name: &PackName| Some((name.clone(), observation.notes.soak.since(record, name)?));
+    record.packs.keys().filter_map(since).collect()
 }
 
 /// How it fares, without what was seen.
@@ -128,7 +125,9 @@ pub(super) fn pulse(survey: &Survey) -> String {
     let health =
         seen.health.as_ref().map(|health| (health.generation, health.verdict, health.since.to_string()));
     let version = foreign_version_file(seen);
-    let all = (generation, seen.digest, interrupted, seen.staged, health, version, paths);
+    let since: Vec<_> = since(seen).into_iter().map(|(name, since)| (name, since.to_string())).collect();
+    let pause = seen.notes.pause.as_ref().map(|pause| format!("{pause:?}"));
+    let all = (generation, seen.digest, interrupted, seen.staged, health, version, paths, since, pause);
     let bytes = postcard::to_stdvec(&all).expect("plain values serialise into memory");
     blake3::hash(&bytes).to_hex()[..32].to_owned()
 }

@@ -189,10 +189,7 @@ fn draft(
     let has_record = observation.record.is_some();
     let survey: Survey = pass::decide(workspace, resolutions, host.as_ref(), deployment, observation);
     let seen = &survey.observation;
-    let (history, edits) = match has_record {
-        true => (host.history().map_err(failed)?, host.edits().map_err(failed)?.len()),
-        false => (Vec::new(), 0),
-    };
+    let edits = if has_record { host.edits().map_err(failed)?.len() } else { 0 };
     let manifest: Arc<str> = compose::manifest(&survey).text().into();
     let stamp = Stamp {
         fleet: workspace.fleet.name.clone(),
@@ -207,7 +204,8 @@ fn draft(
         interrupted: seen.interrupted.as_ref().map(|interrupted| interrupted.generation),
         staged: seen.staged,
         saved_edits: edits as u64,
-        since: seen.record.as_ref().map(|record| compose::since(record, &history)).unwrap_or_default(),
+        since: compose::since(seen),
+        pause: seen.notes.pause.clone(),
         health: compose::fare(seen),
         version_file: compose::foreign_version_file(seen),
     };

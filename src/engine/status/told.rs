@@ -106,11 +106,11 @@ fn about(stamp: &Stamp) -> Record {
     Record { generation: stamp.generation, ..empty }
 }
 
-/// Since when its packs are as they are. A pause that is kept on the host is not published.
+/// Since when its packs are well as they are, and whether it is paused.
 fn notes(manifest: &Manifest, stamp: &Stamp) -> Notes {
-    let record = record(manifest, stamp);
-    let soak = record.map(|record| Soak::told(&record, &stamp.since)).unwrap_or_default();
-    Notes { soak, pause: None }
+    // Of the record only the packs matter.
+    let about = Record { packs: manifest.packs.clone(), ..about(stamp) };
+    Notes { soak: Soak::told(&about, &stamp.since), pause: stamp.pause.clone() }
 }
 
 /// Its health, without what was seen.

@@ -49,7 +49,7 @@ const STAMP: &str = concat!(
     r#"{"fleet":"f","deployment":"d","root":"/r","sequence":1,"time":"2026-11-24T08:00:00Z","by":"host","#,
     r#""generation":7,"record":null,"#,
     r#""manifest":"0000000000000000000000000000000000000000000000000000000000000000","interrupted":null,"#,
-    r#""staged":false,"saved_edits":0,"since":{"p":"2026-11-24T08:00:00Z"},"#,
+    r#""staged":false,"saved_edits":0,"since":{"p":"2026-11-24T08:00:00Z"},"pause":null,"#,
     r#""health":{"generation":7,"state":"ill","since":"2026-11-24T08:00:00Z"},"version_file":null}"#,
     "\n-----BEGIN SSH SIGNATURE-----\n",
 );
