@@ -17,7 +17,7 @@ use packfleet::host::{Host, HostError};
 use packfleet::model::HostPath;
 use packfleet::model::ssh::{Destination, Privilege};
 
-use crate::sshd::Sshd;
+use crate::sshd::{Sshd, gone_with_this_process};
 use crate::world::{InMemory, OnDisk, Place};
 
 /// The program under test, under the name of its digest, so that it need not hash itself at every start.
@@ -25,6 +25,7 @@ pub fn program() -> &'static Binary {
     static PROGRAM: OnceLock<(Binary, tempfile::TempDir)> = OnceLock::new();
     let (binary, _) = PROGRAM.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
+        gone_with_this_process(directory.path());
         let mut program = Binary::read(Path::new(env!("CARGO_BIN_EXE_packfleet"))).expect("the program");
         let path = directory.path().join(&program.digest);
         fs::copy(&program.path, &path).expect("a copy");

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Keys and configuration of an sshd that lets this user in.
 pub struct Sshd {
@@ -26,6 +26,7 @@ impl Sshd {
             return Err("there is no /run/sshd".to_owned());
         }
         let directory = tempfile::Builder::new().prefix("pf").tempdir().map_err(|error| error.to_string())?;
+        gone_with_this_process(directory.path());
         let at = |name: &str| directory.path().join(name);
         for key in ["host", "key"] {
             let made = Command::new("ssh-keygen")
@@ -58,4 +59,14 @@ impl Sshd {
     pub fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+/// Removes a directory when this process ends, however it ends: what a `static` owns is never dropped.
+pub fn gone_with_this_process(directory: &Path) {
+    let script = "read -r _; rm -rf -- \"$1\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(directory);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The other end of its input closes with this process.
+    std::mem::forget(shell.spawn().expect("sh").stdin);
 }
