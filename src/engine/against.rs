@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{Outcome, Report, Survey, outcome_of};
-use crate::model::DeploymentName;
-use crate::plan::Standing;
+use crate::model::{DeploymentName, TreePath};
+use crate::plan::{Judged, Standing};
 use crate::source::checkout::FleetCommit;
 
 /// A fleet compared with an earlier one.
@@ -51,15 +51,29 @@ pub fn compare(now: &mut [Report], before: &[Report]) -> Against {
         let old = earlier.and_then(|report| report.survey.as_ref());
         let (Some(survey), Some(old)) = (&mut report.survey, old) else { continue };
         against.earlier += restrict(survey, old);
+        if let (Some(told), Some(before)) =
+            (&mut report.told, earlier.and_then(|earlier| earlier.told.as_ref()))
+        {
+            let wanted = |survey: &Survey, path: &TreePath| {
+                survey.drift.paths.get(path).and_then(Judged::desired_entry)
+            };
+            told.undecided.retain(|path, what| {
+                before.undecided.get(path) != Some(what) || wanted(survey, path) != wanted(old, path)
+            });
+        }
         // How its host fares is nothing that the change causes.
         report.health = None;
         let moves = survey.plan.next.packs != old.plan.next.packs
             || survey.drift.packs.keys().any(|pack| survey.wanted(pack) != old.wanted(pack));
-        if !moves && survey.plan.actions.is_empty() && survey.plan.holds.is_empty() {
+        let undecided = report.told.as_ref().is_some_and(|told| !told.undecided.is_empty());
+        if !moves && !undecided && survey.plan.actions.is_empty() && survey.plan.holds.is_empty() {
             report.selected = false;
             against.untouched += 1;
         } else if report.outcome != Outcome::Waiting {
-            report.outcome = outcome_of(&survey.plan);
+            report.outcome = match outcome_of(&survey.plan) {
+                Outcome::Planned | Outcome::InSync if undecided => Outcome::Undecided,
+                outcome => outcome,
+            };
         }
     }
     against
