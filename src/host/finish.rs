@@ -217,10 +217,12 @@ fn objects(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
 }
 
 fn generation(state: &Dir, slots: &Dir, manifest: &Manifest) -> io::Result<()> {
-    slots.unlink(marked(slots)?).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })?;
+    for left in [marked(slots)?, slot::KEPT] {
+        slots.unlink(left).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+    }
     // What the VERSION file, the log and the objects left in it must be as durable as what they became.
     slots.sync()?;
     if state.stat(name::STAGE)?.is_none() {

@@ -31,6 +31,8 @@ pub mod slot {
     pub const VERSION: &str = "version";
     /// An empty sync log, where there is none yet.
     pub const LOG: &str = "log";
+    /// Room for the record that taking the switch back may have to write.
+    pub const KEPT: &str = "kept-record";
     /// Present as long as history and log lack their line.
     pub const UNLOGGED: &str = "unlogged";
 

@@ -133,4 +133,18 @@ mod tests {
             }
         }
     }
+
+    /// `/proc` is another mount wherever there are tests.
+    #[test]
+    fn another_mount_is_not_entered() {
+        let root = std::fs::File::open("/").unwrap();
+        let mount = stat_file(&root).unwrap().mount;
+        for path in ["proc", "proc/version", "./proc/sys/kernel"] {
+            for flags in [OFlags::PATH | OFlags::DIRECTORY, OFlags::RDONLY] {
+                let refused = open(root.as_fd(), path, flags, 0, mount).unwrap_err();
+                assert_eq!(Errno::from_io_error(&refused), Some(Errno::XDEV), "{path} {flags:?}");
+            }
+        }
+        open(root.as_fd(), "etc", OFlags::PATH | OFlags::DIRECTORY, 0, mount).unwrap();
+    }
 }

@@ -249,16 +249,14 @@ fn rebase(
     if nothing || before.as_ref() == Some(&record) {
         return Ok(());
     }
-    const KEPT: &str = "kept-record";
     let write = || -> io::Result<()> {
-        match slots.unlink(KEPT) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed?,
-        }
-        let mut file = slots.create(KEPT)?;
-        file.write_all(&record.encode())?;
+        // Into the room that was reserved: the disk may be full by now.
+        let mut file = slots.open_or_create(slot::KEPT)?;
+        let bytes = record.encode();
+        file.write_all(&bytes)?;
+        file.set_len(bytes.len() as u64)?;
         file.sync_all()?;
-        slots.replace(KEPT, state, name::RECORD)?;
+        slots.replace(slot::KEPT, state, name::RECORD)?;
         state.sync()
     };
     write().map_err(failed("write", ".packfleet/record"))

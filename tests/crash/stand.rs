@@ -358,6 +358,13 @@ impl Stand {
         status.expect("strace").code()
     }
 
+    /// An empty directory that may not be removed stays, and is no error. Removes it, as somebody would who may.
+    pub fn remove_what_might_not_be(&self) {
+        for name in self.old.tree.keys().rev().filter(|name| !self.new.tree.contains_key(*name)) {
+            let _other_than_a_directory = fs::remove_dir(self.root.join(name)).is_err();
+        }
+    }
+
     /// Whether the tree is what the exit code says, before anything is recovered.
     pub fn is_as_told(&self, what: &str, code: Option<i32>) {
         let journal = self.root.join(".packfleet/journal").exists();

@@ -66,6 +66,58 @@ fn without_space_nothing_is_touched_and_what_is_needed_is_told() {
     overfull(&place.path().join("root"), &many(2, 900_000, 'c'));
 }
 
+/// A check fills the disk and fails: what taking the change back must write has its room since before the switch.
+#[test]
+fn an_ill_change_is_taken_back_on_a_full_disk() {
+    let place = tempfile::tempdir().expect("a directory");
+    let top = place.path();
+    let Some(_disk) = Mounted::new(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &top.join("disk")) else {
+        return;
+    };
+    fs::create_dir(top.join("pack")).expect("a directory");
+    let fleet = "\
+        fleet.name = 'f'\n\
+        sources.s.path = '.'\n\
+        deployments.home = { host = 'local', root = 'disk/live', packs.p = { version = '*' } }\n\
+        [packs.p]\n\
+        source = 's'\n\
+        dir = 'pack'\n\
+        target = '.'\n\
+        [[packs.p.health]]\n\
+        command = ['sh', '-c', 'grep -q good f || { cat /dev/zero > fill; exit 1; }']\n\
+        within = '1s'\n";
+    fs::write(top.join("fleet.toml"), fleet).expect("a file");
+    let apply = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_packfleet"));
+        command
+            .args(["apply", "--yes"])
+            .current_dir(top)
+            .env("HOME", top)
+            .env("XDG_CACHE_HOME", top.join("cache"));
+        let output = command.output().expect("packfleet");
+        (output.status.code(), format!("{output:?}"))
+    };
+    let pack = |text: &str| {
+        // So many files that their record does not fit into what a disk has left when it is full.
+        for at in 0..200 {
+            fs::write(top.join(format!("pack/{at:0>60}")), text).expect("a file");
+        }
+        fs::write(top.join("pack/f"), text).expect("a file");
+    };
+    pack("good");
+    let (code, told) = apply();
+    assert_eq!(code, Some(0), "{told}");
+    pack("bad");
+    let (code, told) = apply();
+    assert_eq!(code, Some(6), "{told}");
+    assert_eq!(fs::read_to_string(top.join("disk/live/f")).expect("f"), "good");
+    for left in ["journal", "stage"] {
+        assert!(!top.join("disk/live/.packfleet").join(left).exists(), "{left} is left");
+    }
+    let (code, told) = apply();
+    assert_eq!(code, Some(3), "it is rejected: {told}");
+}
+
 #[test]
 fn without_inodes_nothing_is_touched_and_what_is_needed_is_told() {
     let place = tempfile::tempdir().expect("a directory");
