@@ -35,10 +35,21 @@ pub struct Passed<'a> {
     pub reports: &'a [Report],
     /// Deployments without a stanza, if it looked for them.
     pub orphans: Option<&'a [Orphan]>,
+    /// How far it went.
+    pub depth: Depth,
     /// When it began.
     pub began: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+}
+
+/// How far a pass went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// It only looked: a pass follows where there is something to do, and says what came of it.
+    Look,
+    /// It did what there was to do, or says for what that waits.
+    Pass,
 }
 
 /// The newest View, and how to come to the next.
@@ -116,6 +127,10 @@ impl Board {
         let one = |deployment: &Deployment| {
             let last = before.deployment(deployment.name.as_str());
             match reports.get(deployment.name.as_str()) {
+                Some(report) if is_provisional(passed.depth, deployment, report, last) => {
+                    let last = declared(fleet, deployment, last, passed.ended);
+                    Deployed { seen: Some(passed.ended), ..last }
+                }
                 Some(report) => seen(passed, deployment, report, last, wording),
                 None => declared(fleet, deployment, last, passed.ended),
             }
@@ -125,6 +140,13 @@ impl Board {
         self.show(next);
         changes(&before, &self.view)
     }
+}
+
+/// Whether a report would be outdated by the pass that follows it.
+fn is_provisional(depth: Depth, deployment: &Deployment, report: &Report, last: Option<&Deployed>) -> bool {
+    let known = last.is_some_and(|last| last.sync != Standing::Unknown);
+    let follows = report.outcome == Outcome::Planned && deployment.mode == Mode::Converge;
+    depth == Depth::Look && follows && known
 }
 
 fn in_force(view: &mut View, workspace: &Workspace) {

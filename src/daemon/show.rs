@@ -14,12 +14,13 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::board::{Board, Passed};
+use super::board::{Board, Depth, Passed};
 use super::detail::Details;
 use super::event::Trigger;
 use super::messenger::{Messenger, Target};
 use super::news::{Audience, News};
 use super::origin::Trouble;
+use super::queue::Kind;
 use super::secret::Secret;
 use super::view::{Problem, View, Wording};
 use super::web::{Site, serve};
@@ -217,7 +218,9 @@ impl Audience for Show {
                 let took = jiff::SignedDuration::try_from(pass.took).unwrap_or_default();
                 let ended = pass.began.checked_add(took).unwrap_or(pass.began);
                 let orphans = orphans::orphans(workspace);
-                let passed = Passed { workspace, reports, orphans: Some(&orphans), began: pass.began, ended };
+                let depth = if pass.kind == Kind::Look { Depth::Look } else { Depth::Pass };
+                let passed =
+                    Passed { depth, workspace, reports, orphans: Some(&orphans), began: pass.began, ended };
                 for change in self.board.passed(&passed, self.setup.wording.as_ref()) {
                     tracing::debug!(?change, "a deployment changed");
                 }
