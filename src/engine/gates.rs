@@ -223,6 +223,10 @@ impl<'a> Watch<'a> {
     /// Why a deployment is left as it is for now; and what a hurry went on in spite of.
     pub fn reasons(&self, name: &DeploymentName) -> (Vec<Reason>, Option<Hurried>) {
         let Some(deployment) = self.fleet.deployments.get(name) else { return Default::default() };
+        // Most have nothing to do.
+        if !self.facts.get(name).is_some_and(|facts| facts.acts || facts.held) {
+            return Default::default();
+        }
         let busy = self.facts.iter().filter(|(_, facts)| facts.state == Fares::Busy);
         let busy: BTreeSet<_> = busy.map(|(name, _)| name).chain(&self.busy).cloned().collect();
         let gates = Gates {
