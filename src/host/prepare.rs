@@ -143,10 +143,9 @@ fn directories(at: &HostPath, preparation: &Preparation, user: &User) -> Vec<Ste
     };
     let mut steps = vec![root, state];
     if preparation.speaks == Speaks::ForItself {
-        match ground.state() {
-            Ok(Some(state)) => steps.push(status_key::prepare(&state, intent)),
-            // It would be made, or why it is not was said.
-            Ok(None) | Err(_) => {}
+        // Else the directory would be made, or why it cannot be was said.
+        if let Ok(Some(state)) = ground.state() {
+            steps.push(status_key::prepare(&state, intent));
         }
     }
     steps

@@ -31,11 +31,14 @@ pub enum PostError {
     Unsaid(String),
 }
 
+/// Says a word anew, given what stands there now.
+pub type Restate<'a> = dyn FnMut(&Post, Option<&Word>) -> Result<Post, String> + 'a;
+
 /// Publishes words, each alone. `restate` says one anew that was overtaken, given what stands there now.
 pub fn insist(
     store: &dyn StatusStore,
     posts: Vec<Post>,
-    restate: &mut dyn FnMut(&Post, Option<&Word>) -> Result<Post, String>,
+    restate: &mut Restate<'_>,
 ) -> BTreeMap<DeploymentName, Result<Version, PostError>> {
     let mut ended = BTreeMap::new();
     let mut left = posts;
@@ -84,7 +87,7 @@ pub fn insist(
 fn on_top(
     store: &dyn StatusStore,
     left: Vec<Post>,
-    restate: &mut dyn FnMut(&Post, Option<&Word>) -> Result<Post, String>,
+    restate: &mut Restate<'_>,
     ended: &mut BTreeMap<DeploymentName, Result<Version, PostError>>,
 ) -> Result<Vec<Post>, (Vec<Post>, PostError)> {
     let names: BTreeSet<DeploymentName> = left.iter().map(|post| post.deployment.clone()).collect();
