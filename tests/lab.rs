@@ -9,7 +9,8 @@
 //!
 //! `cargo test --test lab` runs them all, `cargo test --test lab -- NAME…` those whose names contain a word,
 //! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. `PACKFLEET_LAB=40 cargo test --test lab
-//! forty` is a fleet of forty hosts, served by one command at once. Environment:
+//! forty` is a fleet of forty hosts, served by one command at once; `numbers`, named likewise, measures what it costs,
+//! with the program that `PACKFLEET_LAB_BINARY` names, which should be a release build. Environment:
 //! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
 //! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
 //!
@@ -31,6 +32,8 @@ mod hosts;
 mod inside;
 #[path = "lab/machine.rs"]
 mod machine;
+#[path = "lab/numbers.rs"]
+mod numbers;
 #[path = "lab/outside.rs"]
 mod outside;
 #[path = "lab/services.rs"]
@@ -70,7 +73,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Those that run only when they are named: they take long, or more hosts than there are.
-const LARGE: &[Scenario] = &[("forty", 0, fleets::forty)];
+const LARGE: &[Scenario] = &[("forty", 0, fleets::forty), ("numbers", 0, numbers::numbers)];
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {

@@ -88,7 +88,8 @@ impl Machine {
         machine
     }
 
-    fn cable(&self) -> String {
+    /// The end of its cable on this side.
+    pub fn cable(&self) -> String {
         format!("cable-{}", self.number)
     }
 

@@ -148,7 +148,8 @@ impl World {
 
     /// The binary, to be run in the fleet repository; under `strace WORDS` if there are any.
     pub fn command(&self, strace: &[&str], words: &[&str]) -> Command {
-        let binary = env!("CARGO_BIN_EXE_packfleet");
+        let own = env!("CARGO_BIN_EXE_packfleet");
+        let binary = std::env::var("PACKFLEET_LAB_BINARY").unwrap_or_else(|_| own.to_owned());
         let mut command = match strace {
             [] => self.tame(Command::new(binary)),
             _ => {
