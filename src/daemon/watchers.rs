@@ -4,8 +4,8 @@
 //! timers alone, and watched again after a while: the longer, the more often it failed. Nothing here writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::event::{Event, Trigger};
@@ -20,12 +20,15 @@ const QUESTION: Duration = Duration::from_secs(30);
 /// After a watch failed for the first time; later more.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Watches that begin at a time: each may be a new connection.
+const BEGINNING: usize = 16;
 /// What a watcher's thread may use.
 const STACK: usize = 512 << 10;
 
 /// All watchers of a fleet.
 pub(super) struct Watchers {
     trigger: Trigger,
+    gate: Arc<Gate>,
     running: BTreeMap<DeploymentName, Watcher>,
 }
 
@@ -38,7 +41,7 @@ struct Watcher {
 impl Watchers {
     /// Nobody watches yet.
     pub(super) fn new(trigger: Trigger) -> Self {
-        Self { trigger, running: BTreeMap::new() }
+        Self { trigger, gate: Arc::default(), running: BTreeMap::new() }
     }
 
     /// Watches these deployments, and no others.
@@ -51,11 +54,12 @@ impl Watchers {
             }
             let (ends, ended) = mpsc::channel();
             let (trigger, name) = (self.trigger.clone(), deployment.name.clone());
+            let gate = Arc::clone(&self.gate);
             let host = open(workspace, deployment);
             let started = std::thread::Builder::new()
                 .name("watch".into())
                 .stack_size(STACK)
-                .spawn(move || watch(host.as_ref(), &name, &trigger, &ended));
+                .spawn(move || watch(host.as_ref(), &name, &trigger, &ended, &gate));
             match started {
                 Ok(_) => {
                     self.running.insert(deployment.name.clone(), Watcher { place, _ends: ends });
@@ -66,16 +70,43 @@ impl Watchers {
     }
 }
 
+/// Lets a few through at a time.
+#[derive(Default)]
+struct Gate {
+    inside: Mutex<usize>,
+    left: Condvar,
+}
+
+impl Gate {
+    fn through<T>(&self, work: impl FnOnce() -> T) -> T {
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |inside: &mut usize| *inside >= BEGINNING;
+        *self.left.wait_while(inside, full).unwrap_or_else(PoisonError::into_inner) += 1;
+        // Also if the work dies.
+        let _leaves = Leaves(self);
+        work()
+    }
+}
+
+struct Leaves<'a>(&'a Gate);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.left.notify_one();
+    }
+}
+
 fn open(workspace: &Workspace, deployment: &Deployment) -> Box<dyn Host> {
     workspace.host(deployment)
 }
 
 /// Watches until nobody wants it any more.
-fn watch(host: &dyn Host, name: &DeploymentName, trigger: &Trigger, ended: &mpsc::Receiver<()>) {
+fn watch(host: &dyn Host, name: &DeploymentName, trigger: &Trigger, ended: &mpsc::Receiver<()>, gate: &Gate) {
     let mut failures = 0_u32;
     let mut said = None;
     loop {
-        match attend(host, name, trigger, ended, &mut failures) {
+        match attend(host, name, trigger, ended, gate, &mut failures) {
             Ok(()) => return,
             Err(error) => {
                 let why = in_one_line(&error);
@@ -103,11 +134,21 @@ fn attend(
     name: &DeploymentName,
     trigger: &Trigger,
     ended: &mpsc::Receiver<()>,
+    gate: &Gate,
     failures: &mut u32,
 ) -> Result<(), HostError> {
-    let Some(mut stirs) = host.watch()? else { return Ok(()) };
+    // The first answer comes at once, once there is a connection.
+    let begin = || match host.watch()? {
+        Some(mut stirs) => stirs.wait(QUESTION).map(|stir| Some((stirs, stir))),
+        None => Ok(None),
+    };
+    let Some((mut stirs, first)) = gate.through(begin)? else { return Ok(()) };
+    let mut first = Some(first);
     loop {
-        let stir = stirs.wait(QUESTION)?;
+        let stir = match first.take() {
+            Some(stir) => stir,
+            None => stirs.wait(QUESTION)?,
+        };
         *failures = 0;
         if ended.try_recv() != Err(mpsc::TryRecvError::Empty) {
             return Ok(());
