@@ -19,11 +19,13 @@ use crate::temp;
 
 const PREFIX: &str = "refs/packfleet/status";
 
+type View = dyn Fn(&str) -> Arc<dyn StatusStore>;
+
 /// One form of store, seen by as many as ask.
 struct Subject {
     name: &'static str,
     /// The same store, as somebody with a cache of their own sees it.
-    view: Box<dyn Fn(&str) -> Arc<dyn StatusStore>>,
+    view: Box<View>,
     /// The repository, where it is one.
     repository: Option<Utf8PathBuf>,
     _kept: Vec<Box<dyn std::any::Any>>,
@@ -55,7 +57,7 @@ fn all_of_it_over_ssh() {
         Ok(sshd) => sshd,
         Err(why) => return eprintln!("SKIPPED: statuses over ssh: {why}"),
     };
-    packfleet::source::ssh::use_config(sshd.at("ssh_config").into());
+    packfleet::source::ssh::use_config(sshd.at("ssh_config"));
     let subject = || repository("git over ssh", |path| (Url::new(format!("ssh://place{path}")), Vec::new()));
     published_seen_and_replaced(&subject());
     at_once(&subject(), 12);
