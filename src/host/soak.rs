@@ -60,13 +60,16 @@ impl Soak {
         state.replace(name::NEW_SOAK, state, name::SOAK)
     }
 
-    /// What somebody else says: since when each pack is as it is recorded.
+    /// What somebody else says: since when each pack is as it is recorded, or gone.
     pub fn told(record: &Record, since: &BTreeMap<PackName, Timestamp>) -> Self {
         let noted = |(name, pack): (&PackName, &RecordedPack)| {
             let since = since.get(name).copied();
             (name.clone(), Soaking { tree: Some(pack.pin.tree), since, generation: record.generation })
         };
-        let packs = record.packs.iter().map(noted).collect();
+        let gone = since.iter().filter(|(name, _)| !record.packs.contains_key(*name)).map(|(name, since)| {
+            (name.clone(), Soaking { tree: None, since: Some(*since), generation: record.generation })
+        });
+        let packs = record.packs.iter().map(noted).chain(gone).collect();
         Self { format: FORMAT, generation: record.generation, packs }
     }
 

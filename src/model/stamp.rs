@@ -44,7 +44,7 @@ pub struct Stamp {
     pub staged: bool,
     /// How many saved edits wait there.
     pub saved_edits: u64,
-    /// Since when each pack has been well as it is recorded; one that is not is not there.
+    /// Since when each pack has been well as it is recorded, or gone; one that is not well is not there.
     pub since: BTreeMap<PackName, Timestamp>,
     /// A pause that is kept on the host.
     pub pause: Option<Pause>,

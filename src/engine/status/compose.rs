@@ -84,11 +84,12 @@ fn differs_in_keys_only(judged: &Judged, actual: crate::model::Content) -> bool 
     base.is_some_and(|base| base.content == actual)
 }
 
-/// Since when each pack has been well as it is recorded.
+/// Since when each pack has been well as it is recorded, those that are gone among them: what gates go by.
 pub(super) fn since(observation: &Observation) -> BTreeMap<PackName, Timestamp> {
     let Some(record) = &observation.record else { return BTreeMap::new() };
-    let since = |name: &PackName| Some((name.clone(), observation.notes.soak.since(record, name)?));
-    record.packs.keys().filter_map(since).collect()
+    let soak = &observation.notes.soak;
+    let since = |name: &PackName| Some((name.clone(), soak.since(record, name)?));
+    record.packs.keys().chain(soak.packs()).filter_map(since).collect()
 }
 
 /// How it fares, without what was seen.
