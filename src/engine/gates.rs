@@ -66,9 +66,11 @@ pub(super) fn facts(
             since: record.and_then(|record| observation.notes.soak.since(record, name)),
             wants: wish(given),
             next: if survey.plan.commits { tree(next, name) } else { record.and_then(|r| tree(r, name)) },
-            failed: digest
-                .zip(rejection)
-                .is_some_and(|(digest, rejection)| rejection.digests.contains(&digest)),
+            // What nobody vouches for any more is no failure either: it lags.
+            failed: state != Fares::Unheard
+                && digest
+                    .zip(rejection)
+                    .is_some_and(|(digest, rejection)| rejection.digests.contains(&digest)),
         }
     };
     let packs: BTreeMap<PackName, PackFacts> =
@@ -95,9 +97,10 @@ fn fares(report: &Report) -> Fares {
     let seen = report.survey.as_ref().map(|survey| &survey.observation);
     let left = seen.is_some_and(|seen| seen.interrupted.is_some() || seen.staged);
     match (&report.failure, report.health.as_ref().map(|health| health.verdict)) {
-        (Some(Failure::Host(HostError::Unreachable { .. }) | Failure::Unheard(_)), _) => Fares::Offline,
+        (Some(Failure::Host(HostError::Unreachable { .. })), _) => Fares::Offline,
+        (Some(Failure::Unheard(_)), _) => Fares::Unheard,
         // It was well once; that says nothing of now.
-        _ if report.told.as_ref().is_some_and(|told| told.stale) => Fares::Offline,
+        _ if report.told.as_ref().is_some_and(|told| told.stale) => Fares::Unheard,
         (Some(Failure::Host(HostError::Locked { .. })), _) => Fares::Busy,
         _ if left => Fares::Busy,
         (Some(_), _) if seen.is_none() => Fares::Ill,

@@ -81,6 +81,8 @@ pub enum Fares {
     Ill,
     /// Its host does not answer.
     Offline,
+    /// It is known by its status alone, and that is missing, not believed, or too old to count on.
+    Unheard,
 }
 
 /// Why a deployment of an earlier stage does not let a tree go on.
@@ -97,6 +99,8 @@ pub enum Lag {
     Ill,
     /// Its host does not answer.
     Offline,
+    /// It is known by its status alone, and that is missing, not believed, or too old to count on.
+    Unheard,
 }
 
 /// Who a pause is by.
@@ -375,6 +379,7 @@ fn lag(
 ) -> Option<(Lag, Option<Timestamp>)> {
     let lag = match facts.state {
         Fares::Offline => Lag::Offline,
+        Fares::Unheard => Lag::Unheard,
         _ if known.runs != tree => Lag::NotYet,
         Fares::Watched | Fares::Busy => Lag::Watched,
         Fares::Ill => Lag::Ill,

@@ -116,6 +116,8 @@ fn lags(lagging: &BTreeMap<DeploymentName, Lag>) -> String {
             (Lag::Ill, false) => "are not known to be well with it",
             (Lag::Offline, true) => "does not answer",
             (Lag::Offline, false) => "do not answer",
+            (Lag::Unheard, true) => "has no status to count on",
+            (Lag::Unheard, false) => "have no status to count on",
         };
         format!("{} {how}", compress(names))
     });
