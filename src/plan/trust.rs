@@ -4,12 +4,16 @@
 //! is no replay is told by its number, which grows with each word: `seen` is what the reader saw last. Where no key
 //! is pinned everybody who can write to the store is believed, and all else is checked all the same.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::publishing::Publishing;
 use crate::model::stamp::{Signed, Stamp};
 use crate::model::status_key::{SealError, StatusKey};
 use crate::model::{DeploymentName, FleetName, HostPath, ManifestDigest};
+
+/// How far the clock of whoever speaks may be ahead.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// The last word of a deployment that a reader believed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +64,14 @@ pub enum Distrust {
     /// The manifest is not the one that was signed for.
     #[error("the manifest that is published for it is not the one that its status names")]
     OtherManifest,
+    /// It would never grow old.
+    #[error(
+        "what is published for it is dated {time}, which is yet to come: a clock is wrong, there or here"
+    )]
+    Ahead {
+        /// When it says that the host was looked at.
+        time: Timestamp,
+    },
     /// It is older than one that was seen.
     #[error("what is published for it is a replay: number {found}, and number {seen} was seen before")]
     Replayed {
@@ -83,6 +95,8 @@ pub struct Expected<'a> {
     pub publishing: &'a Publishing,
     /// The last word that was believed.
     pub seen: Option<&'a Seen>,
+    /// The time.
+    pub now: Timestamp,
 }
 
 impl Expected<'_> {
@@ -103,6 +117,9 @@ impl Expected<'_> {
         }
         if stamp.manifest != manifest {
             return Err(Distrust::OtherManifest);
+        }
+        if stamp.time.duration_since(self.now) > AHEAD {
+            return Err(Distrust::Ahead { time: stamp.time });
         }
         match self.seen {
             Some(seen) if *seen != Seen::of(signed) && stamp.sequence <= seen.sequence => {
@@ -174,8 +191,15 @@ mod tests {
         };
         let (fleet, deployment) = ("f".parse().unwrap(), "a".parse().unwrap());
         let root = HostPath::new("/r").unwrap();
-        let expected =
-            Expected { fleet: &fleet, deployment: &deployment, root: &root, publishing: &publishing, seen };
+        let now = Timestamp::UNIX_EPOCH;
+        let expected = Expected {
+            fleet: &fleet,
+            deployment: &deployment,
+            root: &root,
+            publishing: &publishing,
+            seen,
+            now,
+        };
         expected.believe(&Stamp::parse(published).unwrap(), ManifestDigest::of(manifest))
     }
 
@@ -215,6 +239,18 @@ mod tests {
         assert_eq!(
             judge(&stamp("b").text(), b"m", false, None),
             Err(Distrust::Deployment("b".parse().unwrap()))
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_yet_to_come_is_not_believed() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let dated = |time| Stamp { time, ..stamp("a") }.text();
+        assert_eq!(judge(&dated(at(300)), b"m", false, None), Ok(()));
+        assert_eq!(judge(&dated(at(301)), b"m", false, None), Err(Distrust::Ahead { time: at(301) }));
+        assert_eq!(
+            judge(&dated(Timestamp::MAX), b"m", false, None),
+            Err(Distrust::Ahead { time: Timestamp::MAX })
         );
     }
 

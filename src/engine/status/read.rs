@@ -99,6 +99,7 @@ pub fn read(
             root: &deployment.root,
             publishing,
             seen: ledger.seen.get(name),
+            now,
         };
         let parsed = Stamp::parse(text).map_err(|error| Distrust::Damaged(error.to_string()));
         let judged = parsed.and_then(|signed| {
