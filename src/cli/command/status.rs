@@ -9,7 +9,8 @@ use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
-use crate::engine::{Options, Outcome, Recover, fleet, whereabouts};
+use crate::engine::status::Unheard;
+use crate::engine::{Failure, Options, Outcome, Recover, fleet, whereabouts};
 
 use super::watch;
 
@@ -30,11 +31,16 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
         whereabouts::find(&workspace, &mut reports);
     }
     let worst = of_reports(&reports, Counts::Drift);
-    // Without the flag, only a status that could not be had counts.
+    // Without the flag, only a status that could not be had counts, and one that is not believed.
     let offline = reports.iter().any(|report| report.selected && report.outcome == Outcome::Offline);
+    let refused = reports.iter().any(|report| {
+        let unheard = report.failure.as_ref();
+        report.selected && matches!(unheard, Some(Failure::Unheard(Unheard::Refused(_))))
+    });
     let exit = match worst {
         _ if args.exit_code => worst,
         Exit::Failed => worst,
+        _ if refused => Exit::Refused,
         _ if offline => Exit::Waiting,
         _ => Exit::Done,
     };
