@@ -169,6 +169,7 @@ stories! {
     export
     first_contact
     going
+    gates_from_status
     goodbye
     health
     host_keys
