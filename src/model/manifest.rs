@@ -10,12 +10,14 @@
 //! - digests of files of which some keys are the host's, where they are not a pack's own: whoever knows the rest of
 //!   the file could find a short secret by trying;
 //! - names of files that are nobody's: each is a mark, which tells whoever has a path in hand whether something
-//!   lies there.
+//!   lies there. Those that are the host's have none: names like `.env` are soon guessed. That some lie in a directory
+//!   is told by one mark that is no name's.
 //!
 //! [`Stamp`]: super::stamp::Stamp
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::host_owned::HostOwned;
 use super::plan::Obstacle;
 use super::record::{Decision, Record, Recorded, RecordedPack, Rejection};
 use super::{Entry, Kind, PackName, TreePath};
@@ -71,6 +73,9 @@ pub enum Told {
 pub struct Mark(pub u64);
 
 impl Mark {
+    /// In the place of all that is the host's in a directory.
+    pub const HOSTS: Self = Self(0);
+
     /// The mark of a path, in root coordinates.
     pub fn of(path: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("packfleet unmanaged path v1");
@@ -89,10 +94,30 @@ pub enum Spot {
     Taken,
     /// Something that is nobody's lies above the path: whether anything lies at it is not told.
     Hidden,
+    /// Something may lie there that is the host's; that is not told.
+    Untold,
     /// A directory; what is in it is managed, or of packfleet's making.
     Directory,
     /// A managed file or link lies above it.
     Below(Obstacle),
+}
+
+/// What some packs leave to the host.
+#[derive(Debug)]
+pub struct Owners(Vec<HostOwned>);
+
+impl Owners {
+    /// Of these packs.
+    pub fn new<'a>(packs: impl Iterator<Item = &'a RecordedPack>) -> Self {
+        Self(packs.map(|pack| HostOwned::new(&pack.install, &pack.host_owns)).collect())
+    }
+
+    /// Whether a path is the host's, be it a file or a directory.
+    pub fn may_own(&self, path: &TreePath) -> bool {
+        let inside = TreePath::new(&format!("{path}/x")).ok();
+        let owns = |owned: &HostOwned| owned.owns(path) || inside.as_ref().is_some_and(|at| owned.owns(at));
+        self.0.iter().any(owns)
+    }
 }
 
 impl Manifest {
@@ -109,8 +134,13 @@ impl Manifest {
         }
     }
 
-    /// What lies at a path that is no line.
-    pub fn spot(&self, path: &TreePath) -> Spot {
+    /// Whether a path may be the host's, as a file or as a directory, by what is installed.
+    pub fn owners(&self) -> Owners {
+        Owners::new(self.packs.values())
+    }
+
+    /// What lies at a path that is no line. `owners` are [`Self::owners`].
+    pub fn spot(&self, path: &TreePath, owners: &Owners) -> Spot {
         let mut above: Vec<TreePath> = path.ancestors().collect();
         above.reverse();
         let mut parent: Option<TreePath> = None;
@@ -130,6 +160,11 @@ impl Manifest {
                 }
             } else if self.is_other(parent.as_ref(), &at) {
                 return Spot::Hidden;
+            } else if !self.directories.contains(&at)
+                && self.is_untold(parent.as_ref())
+                && owners.may_own(&at)
+            {
+                return Spot::Untold;
             } else if !self.directories.contains(&at) {
                 return Spot::Free;
             }
@@ -139,9 +174,19 @@ impl Manifest {
             return Spot::Taken;
         }
         if !self.directories.contains(path) {
-            return Spot::Free;
+            let untold = self.is_untold(parent.as_ref()) && owners.may_own(path);
+            return if untold { Spot::Untold } else { Spot::Free };
         }
         if self.holds_others(path) { Spot::Taken } else { Spot::Directory }
+    }
+
+    /// Whether something of the host's lies in a directory above a path, that could be at the path or above it.
+    pub fn hides(&self, path: &TreePath) -> bool {
+        self.is_untold(None) || path.ancestors().any(|at| self.is_untold(Some(&at)))
+    }
+
+    fn is_untold(&self, directory: Option<&TreePath>) -> bool {
+        self.others.get(&directory.cloned()).is_some_and(|marks| marks.contains(&Mark::HOSTS))
     }
 
     fn is_other(&self, directory: Option<&TreePath>, path: &TreePath) -> bool {
@@ -215,9 +260,32 @@ mod tests {
             ("a/b/file/x", below("a/b/file", "file")),
             ("a/link/x", below("a/link", "symlink")),
         ] {
-            assert_eq!(manifest.spot(&path(at)), spot, "{at}");
+            assert_eq!(manifest.spot(&path(at), &manifest.owners()), spot, "{at}");
         }
         let others = [(Some(path("a/b")), [Mark::of("a/b/theirs")].into())].into();
-        assert_eq!(Manifest { others, ..manifest }.spot(&path("a")), Spot::Taken);
+        let manifest = Manifest { others, ..manifest };
+        assert_eq!(manifest.spot(&path("a"), &manifest.owners()), Spot::Taken);
+    }
+
+    #[test]
+    fn what_is_the_hosts_is_told_by_directory_and_not_by_name() {
+        use crate::model::pack::{Install, InstallMap};
+        let install = InstallMap(vec![Install { from: None, to: Some(path("a")) }]);
+        let patterns = [".env", "State/"].map(str::to_owned);
+        let owners = Owners(vec![HostOwned::new(&install, &patterns)]);
+        let with = |marks: &[Mark]| Manifest {
+            directories: [path("a"), path("a/b")].into(),
+            others: [(Some(path("a")), marks.iter().copied().collect())].into(),
+            ..Manifest::default()
+        };
+        let spots = |manifest: &Manifest| {
+            ["a/.env", "a/State", "a/State/x", "a/new", "a/b/.env"]
+                .map(|at| manifest.spot(&path(at), &owners))
+        };
+        let (free, untold) = (|| Spot::Free, || Spot::Untold);
+        assert_eq!(spots(&with(&[Mark::HOSTS])), [untold(), untold(), untold(), free(), free()]);
+        assert_eq!(spots(&with(&[Mark::of("a/x")])), [free(), free(), free(), free(), free()]);
+        assert_eq!(with(&[Mark::HOSTS]).spot(&path("a"), &owners), Spot::Taken);
+        assert!(with(&[Mark::HOSTS]).hides(&path("a/b/c")) && !with(&[Mark::HOSTS]).hides(&path("b/c")));
     }
 }

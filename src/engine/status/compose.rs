@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use crate::engine::pass;
 use crate::engine::report::Survey;
 use crate::host::{Observation, Seen, Verdict, version_file};
-use crate::model::manifest::{Line, Manifest, Mark, Told};
+use crate::model::desired::Resolution;
+use crate::model::manifest::{Line, Manifest, Mark, Owners, Told};
 use crate::model::record::Record;
 use crate::model::stamp::{Fare, FareState};
 use crate::model::{Kind, PackName, TreePath};
@@ -41,9 +42,18 @@ pub(super) fn manifest(survey: &Survey) -> Manifest {
     let strangers = strangers.filter(|(path, _)| !actual.directories.contains(*path));
     let named = actual.unmanaged.iter().map(|name| name.strip_suffix('/').unwrap_or(name));
     let mut others: BTreeMap<Option<TreePath>, _> = BTreeMap::new();
+    let wanted = survey.desired.packs.values().filter_map(|given| match given {
+        Resolution::Pinned(pack) => Some(&pack.recorded),
+        Resolution::Held(_) => None,
+    });
+    let owners = Owners::new(manifest.packs.values().chain(wanted));
+    let mark = |name: &str| match TreePath::new(name) {
+        Ok(path) if owners.may_own(&path) => Mark::HOSTS,
+        _ => Mark::of(name),
+    };
     for name in strangers.map(|(path, _)| path.as_str()).chain(named) {
         let directory = name.rsplit_once('/').and_then(|(directory, _)| TreePath::new(directory).ok());
-        others.entry(directory).or_insert_with(std::collections::BTreeSet::new).insert(Mark::of(name));
+        others.entry(directory).or_insert_with(std::collections::BTreeSet::new).insert(mark(name));
     }
     manifest.others = others;
     manifest

@@ -72,6 +72,8 @@ pub enum Doubt {
     Stranger,
     /// Whether anything lies there, below what is nobody's.
     Hidden,
+    /// Whether something lies there that is the host's.
+    Owned,
     /// Where the file of an edit went.
     Renamed,
 }
@@ -83,6 +85,7 @@ impl fmt::Display for Doubt {
             Self::Keys => "some of its keys are the host's: written around them",
             Self::Stranger => "a file that is nobody's lies there: adopted if it is the same, else held",
             Self::Hidden => "it lies below something that is nobody's: put if that is a directory, else held",
+            Self::Owned => "whether the host has one of its own is not told: put if it has none",
             Self::Renamed => "edited there and gone from the pack: goes along if it was renamed, else held",
         })
     }
@@ -253,9 +256,14 @@ impl Planning<'_> {
             let doubt = match lines.get(path) {
                 Some(line) if line.actual == Told::Something && !wanted.host_owned => Some(Doubt::Stranger),
                 Some(_) => None,
-                None => match self.known.manifest().spot(path) {
+                None => match self.known.shared.spot(path) {
                     Spot::Taken => Some(Doubt::Stranger),
                     Spot::Hidden => Some(Doubt::Hidden),
+                    Spot::Untold => Some(Doubt::Owned),
+                    // The host's by what is wanted now.
+                    Spot::Free if wanted.host_owned && self.known.manifest().hides(path) => {
+                        Some(Doubt::Owned)
+                    }
                     Spot::Free | Spot::Directory | Spot::Below(_) => None,
                 },
             };

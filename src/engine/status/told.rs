@@ -10,7 +10,7 @@ use crate::host::{
     Preparation, Recovery, Resume, SavedEdit, Seen, Soak, Step, Told as Words, Unchanged, Verdict,
 };
 use crate::model::actual::Actual;
-use crate::model::manifest::{Line, Manifest, Spot, Told};
+use crate::model::manifest::{Line, Manifest, Owners, Spot, Told};
 use crate::model::record::Record;
 use crate::model::rollout::Pause;
 use crate::model::settled::{Part, parts};
@@ -22,11 +22,17 @@ use crate::model::{Content, DeploymentName, Entry, FleetName, HostPath, PackName
 pub(super) struct Shared {
     pub(super) manifest: Manifest,
     settled: OnceLock<Option<BTreeMap<PackName, Part>>>,
+    owners: OnceLock<Owners>,
 }
 
 impl Shared {
     pub(super) fn new(manifest: Manifest) -> Self {
-        Self { manifest, settled: OnceLock::new() }
+        Self { manifest, settled: OnceLock::new(), owners: OnceLock::new() }
+    }
+
+    /// What lies at a path that is no line.
+    pub(super) fn spot(&self, path: &TreePath) -> Spot {
+        self.manifest.spot(path, self.owners.get_or_init(|| self.manifest.owners()))
     }
 
     /// What the record says of each pack, if the record is settled and all lies there as it says.
@@ -137,11 +143,11 @@ impl Host for ToldHost {
         let manifest = &shared.manifest;
         let mut actual = actual(manifest);
         for path in look.paths.iter().filter(|path| !manifest.lines.contains_key(*path)) {
-            let obstacle = match manifest.spot(path) {
+            let obstacle = match shared.spot(path) {
                 Spot::Below(obstacle) => obstacle,
                 Spot::Directory => crate::model::plan::Obstacle::Directory { foreign: None },
                 // What is pretended about these is the business of whoever plans.
-                Spot::Free | Spot::Taken | Spot::Hidden => continue,
+                Spot::Free | Spot::Taken | Spot::Hidden | Spot::Untold => continue,
             };
             actual.paths.insert(path.clone(), Seen::Obstacle(obstacle));
         }

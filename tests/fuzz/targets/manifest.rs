@@ -83,7 +83,7 @@ fn round(manifest: &Manifest) {
     assert_eq!(ManifestDigest::of(again.text().as_bytes()), ManifestDigest::of(text.as_bytes()));
     // Any path can be asked for.
     for path in manifest.lines.keys().chain(&manifest.made).chain(&manifest.directories) {
-        let _ = manifest.spot(path);
+        let _ = manifest.spot(path, &manifest.owners());
     }
 }
 
