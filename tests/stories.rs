@@ -168,6 +168,7 @@ stories! {
     exit_codes
     export
     first_contact
+    followed
     going
     gates_from_status
     goodbye

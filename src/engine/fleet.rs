@@ -25,7 +25,7 @@ use super::report::{Failure, Outcome, Report, Wait};
 use super::resolve::{Resolutions, resolve};
 use super::status;
 use super::workspace::Workspace;
-use super::{Event, Events, Offline, Options};
+use super::{Event, Events, Offline, Options, Recover};
 
 /// Hosts that are waited for at a time.
 const AWAY: usize = 16;
@@ -61,6 +61,11 @@ pub fn survey(
     look_at(workspace, &with_dependencies(workspace, selected), options, events, &mut by_name)?;
     let peers = gates::peers(fleet, selected, &by_name);
     look_at(workspace, &peers, options, events, &mut by_name)?;
+    if options.recover == Recover::Whole {
+        let followed = gates::followed(fleet, selected, &by_name, options);
+        let asked = Options { recover: Recover::Asked, ..options.clone() };
+        look_at(workspace, &followed, &asked, events, &mut by_name)?;
+    }
     let mut watch = Watch::new(fleet, by_name.values(), options.hurry.as_deref(), options.now);
     let awaited = order::awaited(fleet);
     let mut ordered: Vec<Report> = Vec::new();

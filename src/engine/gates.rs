@@ -18,6 +18,7 @@ use crate::plan::gate::{Facts, Fares, Gates, PackFacts, Reason, Wish};
 use super::report::{Failure, Hurried, Outcome, Report};
 use super::resolve::Resolutions;
 use super::workspace::Workspace;
+use super::{Options, Recover};
 
 /// What is known of a deployment after a look at it.
 pub(super) fn facts(
@@ -33,8 +34,7 @@ pub(super) fn facts(
         let pack = |(name, resolution): (PackName, Resolution)| {
             let wants = wish(Some(&resolution));
             let next = if let Wish::Tree(tree) = wants { Some(tree) } else { None };
-            let failed = state == Fares::Ill;
-            (name, PackFacts { runs: None, since: None, wants, next, failed })
+            (name, PackFacts { runs: None, since: None, wants, next, failed: false })
         };
         return Facts {
             packs: desired.packs.into_iter().map(pack).collect(),
@@ -103,7 +103,8 @@ fn fares(report: &Report) -> Fares {
         _ if report.told.as_ref().is_some_and(|told| told.stale) => Fares::Unheard,
         (Some(Failure::Host(HostError::Locked { .. })), _) => Fares::Busy,
         _ if left => Fares::Busy,
-        (Some(_), _) if seen.is_none() => Fares::Ill,
+        // Nothing was tried there that could have failed.
+        (Some(_), _) if seen.is_none() => Fares::Unseen,
         (_, Some(Verdict::Ill)) => Fares::Ill,
         (_, Some(Verdict::Watching | Verdict::GoingBack)) => Fares::Watched,
         (_, Some(Verdict::Healthy | Verdict::TakenBack) | None) => Fares::Well,
@@ -157,13 +158,38 @@ pub(super) fn peers(
     members.filter(|name| !seen.contains_key(*name)).cloned().collect()
 }
 
-/// Whether a deployment has something that soaks: it is to be looked at on every pass. `record` is what stands.
+/// Whom later stages are about to follow, and who has not been looked at by this run because its soak was over: what
+/// was well when somebody last looked may be ill by now.
+pub(super) fn followed(
+    fleet: &Fleet,
+    selected: &BTreeSet<DeploymentName>,
+    seen: &BTreeMap<DeploymentName, Report>,
+    options: &Options,
+) -> BTreeSet<DeploymentName> {
+    let moves = |name: &&DeploymentName| {
+        seen.get(*name).and_then(|report| report.facts.as_ref()).is_some_and(Facts::moves)
+    };
+    let last = selected.iter().filter(moves).filter_map(|name| stage_of(&fleet.rollout, name)).max();
+    let earlier = fleet.rollout.iter().take(last.unwrap_or(0)).flat_map(|stage| &stage.members);
+    let asked = Options { recover: Recover::Asked, ..options.clone() };
+    let is_due = |name: &&DeploymentName| {
+        let seen =
+            seen.get(*name).and_then(|report| report.survey.as_ref()).map(|survey| &survey.observation);
+        let (Some(deployment), Some(seen)) = (fleet.deployments.get(*name), seen) else { return false };
+        let soaks = |options| soaks(fleet, deployment, seen.record.as_ref(), &seen.notes, options);
+        soaks(&asked) && !soaks(options)
+    };
+    earlier.filter(is_due).cloned().collect()
+}
+
+/// Whether a deployment has something that soaks, or that others are about to follow: it is to be looked at on this
+/// pass. `record` is what stands.
 pub(super) fn soaks(
     fleet: &Fleet,
     deployment: &Deployment,
     record: Option<&Record>,
     notes: &Notes,
-    now: Timestamp,
+    options: &Options,
 ) -> bool {
     let Some(record) = record.filter(|_| deployment.mode == Mode::Converge) else { return false };
     let stage = stage_of(&fleet.rollout, &deployment.name).filter(|own| own + 1 < fleet.rollout.len());
@@ -172,9 +198,10 @@ pub(super) fn soaks(
     };
     let is_over = |pack: &PackName| {
         let since = notes.soak.since(record, pack)?;
-        Some(since.checked_add(stage.soak).is_ok_and(|over| over <= now))
+        Some(since.checked_add(stage.soak).is_ok_and(|over| over <= options.now))
     };
-    record.packs.keys().any(|pack| is_over(pack) != Some(true))
+    let asked = options.recover == Recover::Asked && !record.packs.is_empty();
+    asked || record.packs.keys().any(|pack| is_over(pack) != Some(true))
 }
 
 /// Everything that is known while a fleet is gone through.

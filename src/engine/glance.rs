@@ -22,7 +22,7 @@ use super::gates;
 use super::report::{Report, Survey};
 use super::resolve::Resolutions;
 use super::workspace::Workspace;
-use super::{Options, Recover, Unmanaged};
+use super::{Options, Unmanaged};
 
 /// The report of a deployment that is in sync; `None` if that cannot be told without planning.
 pub(super) fn in_sync(
@@ -48,14 +48,12 @@ pub(super) fn in_sync(
     let unchanged = workspace.host(deployment).unchanged(&glance).ok()??;
     version_file::parse(unchanged.version_file.as_deref()).ok()?;
     // Whoever would go on with what was left open has to look for real.
-    if options.recover == Recover::Whole && unchanged.health.as_ref().is_some_and(Health::is_open) {
+    if options.recover.is_whole() && unchanged.health.as_ref().is_some_and(Health::is_open) {
         return None;
     }
     let survey = survey(workspace, deployment, glance, unchanged);
     let (record, notes) = (survey.observation.record.as_ref(), &survey.observation.notes);
-    if options.recover == Recover::Whole
-        && gates::soaks(&workspace.fleet, deployment, record, notes, options.now)
-    {
+    if options.recover.is_whole() && gates::soaks(&workspace.fleet, deployment, record, notes, options) {
         return None;
     }
     Some(Report::looked(survey, None))

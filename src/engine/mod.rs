@@ -136,6 +136,15 @@ pub enum Recover {
     Now,
     /// That, and go on watching a generation whose watcher died, or look again how an ill one fares.
     Whole,
+    /// All that, and look how it fares however long it has been well: others are about to follow it.
+    Asked,
+}
+
+impl Recover {
+    /// Whether checks run where they are due.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Whole | Self::Asked)
+    }
 }
 
 /// Something that happened, for progress bars and logs. Losing one is harmless.

@@ -36,7 +36,7 @@ use super::report::Report;
 use super::resolve::{Located, Resolutions, Resolved, recorded};
 use super::sketch::{self, Sketch};
 use super::workspace::Workspace;
-use super::{Options, Recover, Unmanaged};
+use super::{Options, Unmanaged};
 
 /// The report of a deployment on which little is to be done; `None` if the whole is to be looked at.
 pub(super) fn survey(
@@ -82,8 +82,8 @@ pub(super) fn survey(
     if narrowed.health.as_ref().is_some_and(Health::is_open) {
         return None;
     }
-    if options.recover == Recover::Whole
-        && gates::soaks(&workspace.fleet, deployment, Some(&about), &narrowed.notes, options.now)
+    if options.recover.is_whole()
+        && gates::soaks(&workspace.fleet, deployment, Some(&about), &narrowed.notes, options)
     {
         return None;
     }

@@ -77,11 +77,11 @@ pub fn survey(
         let open = observation.health.as_ref().is_some_and(Health::is_open);
         let left = observation.interrupted.is_some() || observation.staged;
         let (record, notes) = (observation.record.as_ref(), &observation.notes);
-        let soaks = gates::soaks(&workspace.fleet, deployment, record, notes, options.now);
+        let soaks = gates::soaks(&workspace.fleet, deployment, record, notes, options);
         let goes = match options.recover {
             Recover::Report => false,
             Recover::Now => left,
-            Recover::Whole => left || soaks || open && deployment.mode == Mode::Converge,
+            Recover::Whole | Recover::Asked => left || soaks || open && deployment.mode == Mode::Converge,
         };
         if !goes {
             return Ok(observation);
@@ -91,8 +91,8 @@ pub fn survey(
             aftercare: care::aftercare(workspace, deployment, &entries),
             now: options.now,
             watch: match options.recover {
-                Recover::Whole if soaks => Watch::Soaks,
-                Recover::Whole => Watch::Anew,
+                Recover::Whole | Recover::Asked if soaks => Watch::Soaks,
+                Recover::Whole | Recover::Asked => Watch::Anew,
                 Recover::Report | Recover::Now => Watch::Leave,
             },
         };

@@ -77,8 +77,10 @@ pub enum Fares {
     Watched,
     /// Another run is at it, or its switch did not end.
     Busy,
-    /// It was found ill, or it could not be changed or looked at.
+    /// It was found ill, or it could not be changed.
     Ill,
+    /// It could not be looked at: nobody knows what it runs.
+    Unseen,
     /// Its host does not answer.
     Offline,
     /// It is known by its status alone, and that is missing, not believed, or too old to count on.
@@ -97,6 +99,8 @@ pub enum Lag {
     Watched,
     /// It runs it, and is not well, or has not been looked at since.
     Ill,
+    /// It could not be looked at.
+    Unseen,
     /// Its host does not answer.
     Offline,
     /// It is known by its status alone, and that is missing, not believed, or too old to count on.
@@ -294,6 +298,8 @@ impl Gates<'_> {
             let known = facts.packs.get(pack)?;
             let wants = match (known.wants, tree) {
                 (Wish::Tree(wants), Some(tree)) => wants == tree,
+                // What holds its version may want this very tree: it counts until that is settled.
+                (Wish::Unknown, Some(_)) => true,
                 // One that never had it has nothing to try.
                 (Wish::Absent, None) => known.runs.is_some() || known.since.is_some(),
                 _ => false,
@@ -379,6 +385,7 @@ fn lag(
 ) -> Option<(Lag, Option<Timestamp>)> {
     let lag = match facts.state {
         Fares::Offline => Lag::Offline,
+        Fares::Unseen => Lag::Unseen,
         Fares::Unheard => Lag::Unheard,
         _ if known.runs != tree => Lag::NotYet,
         Fares::Watched | Fares::Busy => Lag::Watched,

@@ -117,6 +117,7 @@ fn lags(lagging: &BTreeMap<DeploymentName, Lag>) -> String {
             (Lag::Offline, true) => "does not answer",
             (Lag::Offline, false) => "do not answer",
             (Lag::Unheard, true) => "has no status to count on",
+            (Lag::Unseen, _) => "cannot be looked at",
             (Lag::Unheard, false) => "have no status to count on",
         };
         format!("{} {how}", compress(names))
