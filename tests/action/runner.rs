@@ -73,7 +73,7 @@ impl Job {
             let goes = match step.get("if").and_then(Value::as_str) {
                 None => self.failed.is_none(),
                 Some("always()") => true,
-                Some("${{ inputs.binary == '' }}") => self.value("inputs.binary") == "",
+                Some("${{ inputs.binary == '' }}") => self.value("inputs.binary").is_empty(),
                 Some(other) => panic!("the condition {other}"),
             };
             if !goes {
