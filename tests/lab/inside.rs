@@ -17,7 +17,7 @@ use crate::world::World;
 pub type Scenario = (&'static str, usize, fn(&World));
 
 /// Scenarios at a time.
-const WORKERS: usize = 4;
+const WORKERS: usize = 6;
 
 /// Boots, runs those scenarios that the words of the command line mean, reports.
 pub fn run(scenarios: &[Scenario], large: &[Scenario]) -> ExitCode {
