@@ -229,7 +229,8 @@ pub struct Plan {
     /// List what lies in the packs' directories and is nobody's
     #[arg(long, conflicts_with = "from_status")]
     pub unmanaged: bool,
-    /// Read every byte, whatever the stat cache says
+    /// Read every byte, whatever the stat cache says: finds also what was written through a memory map, of which the
+    /// kernel tells late or never
     #[arg(long, conflicts_with = "from_status")]
     pub full_rehash: bool,
     /// Ask no host: plan from what is published of each ([status] of fleet.toml)
@@ -280,7 +281,8 @@ pub struct Apply {
     /// Deployments at a time [default: one per processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
-    /// Read every byte, whatever the stat cache says
+    /// Read every byte, whatever the stat cache says: finds also what was written through a memory map, of which the
+    /// kernel tells late or never
     #[arg(long)]
     pub full_rehash: bool,
     /// Refuse (exit 64) unless fleet.lock has every pin that fleet.toml asks for

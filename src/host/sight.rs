@@ -238,6 +238,46 @@ mod tests {
         }
     }
 
+    /// Somebody writes all the time, and once a look is sure to fall into it. Until then a look saw a whole state.
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_busy_and_nothing_else() {
+        use std::os::unix::fs::FileExt;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let tree = tempfile::tempdir().unwrap();
+        let at = tree.path().join("f");
+        let size = 4 * PIECE as u64;
+        std::fs::write(&at, vec![0; 4 * PIECE]).unwrap();
+        let dir = Dir::root(tree.path().to_str().unwrap()).unwrap();
+        let mut looker = Looker::new(dir.stat_self().unwrap().mount);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let file = File::options().write(true).open(&at).unwrap();
+                for round in 0u64.. {
+                    file.write_all_at(&round.to_le_bytes(), round % size).unwrap();
+                    file.set_len(size + round % 9).unwrap();
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            let since = std::time::Instant::now();
+            let mut busy = false;
+            while !busy && since.elapsed().as_secs() < 60 {
+                match looker.look(&dir, "f").unwrap().found {
+                    Found::Busy => busy = true,
+                    Found::Entry(_) => {}
+                    found => panic!("{found:?}"),
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            writer.join().unwrap();
+            assert!(busy, "never in a minute");
+        });
+        let bytes = std::fs::read(&at).unwrap();
+        assert_eq!(looker.look(&dir, "f").unwrap().found, Found::Entry(Entry::of(Kind::File, &bytes)));
+    }
+
     #[test]
     fn a_fifo_is_not_opened() {
         let tree = tempfile::tempdir().unwrap();

@@ -456,6 +456,21 @@ fn a_late_write_into_a_backup_is_saved_before_the_backup_goes() {
     assert_eq!(disk.host().kept(edits[0].entry.content).unwrap().unwrap(), b"one and more");
 }
 
+/// A backup whose bytes are not those that came out is none, and what lies behind it cannot be gone back to.
+#[test]
+fn a_damaged_backup_is_given_to_nobody() {
+    let disk = OnDisk::new();
+    done(disk.host(), &files(&[("a", "one")]), "1");
+    done(disk.host(), &files(&[("a", "two")]), "2");
+    let content = Content::of(b"one");
+    assert_eq!(disk.host().kept(content).unwrap().unwrap(), b"one");
+    let generation = disk.root().join(".packfleet/generations/2");
+    let backup = fs::read_dir(&generation).unwrap().map(|entry| entry.unwrap().path());
+    let backup = backup.into_iter().find(|at| fs::read(at).unwrap() == b"one").unwrap();
+    fs::write(backup, "One").unwrap();
+    assert_eq!(disk.host().kept(content).unwrap(), None);
+}
+
 #[test]
 fn lines_that_could_not_be_written_are_written_by_the_next_commit() {
     let disk = OnDisk::new();
