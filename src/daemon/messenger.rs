@@ -1,18 +1,19 @@
 //! Delivers messages: a thread of its own, so that a slow receiver holds nobody up.
 //!
 //! ```text
-//! View ─► notices ─► outbox of each receiver ─► POST {"text": …} ─► gone, or tried again later, or given up
+//! View ─► notices ─► outbox of each receiver ─► POST {"text": …} ─► gone, or tried again later for a day
+//!                                                 a thread for each: receivers do not wait for each other
 //! ```
 //! Notices and outboxes lie in one file of the controller's cache, written when they change and before anything is
 //! sent: a controller that is started anew repeats nothing and forgets nothing. A receiver is known by the name of
 //! its variable; its address is a secret, in no log, error or file. Redirects are not followed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +33,8 @@ const LAST_RETRY: SignedDuration = SignedDuration::from_mins(10);
 /// Between two messages to one receiver.
 const PACE: SignedDuration = SignedDuration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long messages that are under way are waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How often is looked whether something is due.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -62,13 +65,20 @@ impl Target {
 enum Told {
     Targets(Vec<Target>),
     Seen(Arc<View>),
+    /// What came of the first message of a receiver's outbox.
+    Answered {
+        receiver: String,
+        letter: Letter,
+        sent: Sent,
+    },
+    End,
 }
 
-/// The way to the thread. It ends with this value, once a message that is under way was answered; what is not
-/// delivered by then is remembered.
+/// The way to the thread. It ends with this value, once messages that are under way were answered, or soon; none is
+/// begun then. What is not delivered by then is remembered.
 #[derive(Debug)]
 pub struct Messenger {
-    told: Option<Sender<Told>>,
+    told: Sender<Told>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -77,6 +87,8 @@ impl std::fmt::Debug for Told {
         f.write_str(match self {
             Self::Targets(_) => "Targets",
             Self::Seen(_) => "Seen",
+            Self::Answered { .. } => "Answered",
+            Self::End => "End",
         })
     }
 }
@@ -85,10 +97,12 @@ impl Messenger {
     /// Goes on where `memory` says that it was left.
     pub fn start(memory: Utf8PathBuf) -> Result<Self, std::io::Error> {
         let (sender, told) = channel();
-        let desk = Desk { kept: load(&memory), memory, targets: Vec::new() };
+        let (kept, answers) = (load(&memory), sender.clone());
+        let desk =
+            Desk { kept, memory, targets: Vec::new(), under_way: BTreeSet::new(), answers, agent: agent() };
         let thread =
             std::thread::Builder::new().name("messages".to_owned()).spawn(move || desk.run(&told))?;
-        Ok(Self { told: Some(sender), thread: Some(thread) })
+        Ok(Self { told: sender, thread: Some(thread) })
     }
 
     /// Who is told from now on.
@@ -102,13 +116,13 @@ impl Messenger {
     }
 
     fn tell(&self, news: Told) {
-        let _ended = self.told.as_ref().map(|told| told.send(news));
+        let _ended = self.told.send(news);
     }
 }
 
 impl Drop for Messenger {
     fn drop(&mut self) {
-        self.told = None;
+        self.tell(Told::End);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -138,11 +152,21 @@ struct Desk {
     kept: Kept,
     memory: Utf8PathBuf,
     targets: Vec<Target>,
+    /// Receivers whose first message is being sent.
+    under_way: BTreeSet<String>,
+    answers: Sender<Told>,
+    agent: ureq::Agent,
+}
+
+/// Whether it goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    On,
+    End,
 }
 
 impl Desk {
     fn run(mut self, told: &Receiver<Told>) {
-        let agent = agent();
         loop {
             let busy =
                 self.kept.notices.waits() || self.kept.outboxes.values().any(|outbox| !outbox.is_empty());
@@ -151,23 +175,37 @@ impl Desk {
                 false => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let before = self.kept.clone();
-            match first {
-                Ok(news) => std::iter::once(news).chain(told.try_iter()).for_each(|news| self.hear(news)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            let mut heard = Heard::On;
+            for news in first.into_iter().chain(told.try_iter()) {
+                if self.hear(news) == Heard::End {
+                    heard = Heard::End;
+                }
+            }
+            if heard == Heard::End {
+                self.finish(told);
             }
             let now = Timestamp::now();
             self.write(now);
             if self.kept != before {
                 store(&self.memory, &self.kept);
             }
-            if self.deliver(&agent, now) {
-                store(&self.memory, &self.kept);
+            if heard == Heard::End {
+                return;
             }
+            self.deliver(now);
         }
     }
 
-    fn hear(&mut self, news: Told) {
+    /// Waits a little for what is under way.
+    fn finish(&mut self, told: &Receiver<Told>) {
+        let until = Instant::now() + FAREWELL;
+        while !self.under_way.is_empty() {
+            let Ok(news) = told.recv_timeout(until.saturating_duration_since(Instant::now())) else { return };
+            self.hear(news);
+        }
+    }
+
+    fn hear(&mut self, news: Told) -> Heard {
         match news {
             Told::Targets(targets) => {
                 self.targets = targets;
@@ -176,7 +214,13 @@ impl Desk {
                 self.kept.outboxes.retain(|variable, _| known(variable));
             }
             Told::Seen(view) => self.kept.notices.see(&view, Timestamp::now()),
+            Told::Answered { receiver, letter, sent } => {
+                self.under_way.remove(&receiver);
+                self.answered(&receiver, &letter, sent, Timestamp::now());
+            }
+            Told::End => return Heard::End,
         }
+        Heard::On
     }
 
     /// Puts what is due into the outboxes.
@@ -192,41 +236,52 @@ impl Desk {
         }
     }
 
-    /// Sends the first of each outbox, if it is its time; whether anything came of it.
-    fn deliver(&mut self, agent: &ureq::Agent, now: Timestamp) -> bool {
-        let mut moved = false;
+    /// Begins to send the first of each outbox, if it is its time and none of it is under way.
+    fn deliver(&mut self, now: Timestamp) {
         for target in &self.targets {
-            let Some(outbox) = self.kept.outboxes.get_mut(&target.variable) else { continue };
-            let Some(letter) = outbox.front_mut().filter(|letter| letter.next <= now) else { continue };
-            moved = true;
-            let receiver = &target.variable;
-            match post(agent, &target.url, &letter.text) {
-                Sent::Taken => {
-                    outbox.pop_front();
-                    if let Some(next) = outbox.front_mut() {
-                        next.next = next.next.max(now.saturating_add(PACE).unwrap_or(now));
-                    }
-                }
-                Sent::Refused(why) => {
-                    tracing::warn!(receiver, why, "a message was refused, and is given up");
-                    outbox.pop_front();
-                }
-                Sent::Later(why) if now.duration_since(letter.written) > STALE => {
-                    tracing::warn!(
-                        receiver,
-                        why,
-                        "a message could not be delivered for a day, and is given up"
-                    );
-                    outbox.pop_front();
-                }
-                Sent::Later(why) => {
-                    letter.tried += 1;
-                    letter.next = now.saturating_add(pause(letter.tried)).unwrap_or(now);
-                    tracing::warn!(receiver, why, tried = letter.tried, "a message is tried again later");
-                }
+            let Some(outbox) = self.kept.outboxes.get(&target.variable) else { continue };
+            let Some(letter) = outbox.front().filter(|letter| letter.next <= now) else { continue };
+            if !self.under_way.insert(target.variable.clone()) {
+                continue;
+            }
+            let (agent, answers, url) = (self.agent.clone(), self.answers.clone(), target.url.clone());
+            let (receiver, letter) = (target.variable.clone(), letter.clone());
+            let begun = std::thread::Builder::new().name("message".to_owned()).spawn(move || {
+                let sent = post(&agent, &url, &letter.text);
+                let _ended = answers.send(Told::Answered { receiver, letter, sent });
+            });
+            if let Err(error) = begun {
+                tracing::warn!(receiver = target.variable, %error, "a message is tried again later");
+                self.under_way.remove(&target.variable);
             }
         }
-        moved
+    }
+
+    /// What came of a message, if it still is the first of its outbox.
+    fn answered(&mut self, receiver: &str, sent_letter: &Letter, sent: Sent, now: Timestamp) {
+        let Some(outbox) = self.kept.outboxes.get_mut(receiver) else { return };
+        let Some(letter) = outbox.front_mut().filter(|letter| *letter == sent_letter) else { return };
+        match sent {
+            Sent::Taken => {
+                outbox.pop_front();
+                if let Some(next) = outbox.front_mut() {
+                    next.next = next.next.max(now.saturating_add(PACE).unwrap_or(now));
+                }
+            }
+            Sent::Refused(why) => {
+                tracing::warn!(receiver, why, "a message was refused, and is given up");
+                outbox.pop_front();
+            }
+            Sent::Later(why) if now.duration_since(letter.written) > STALE => {
+                tracing::warn!(receiver, why, "a message could not be delivered for a day, and is given up");
+                outbox.pop_front();
+            }
+            Sent::Later(why) => {
+                letter.tried += 1;
+                letter.next = now.saturating_add(pause(letter.tried)).unwrap_or(now);
+                tracing::warn!(receiver, why, tried = letter.tried, "a message is tried again later");
+            }
+        }
     }
 }
 
@@ -276,8 +331,12 @@ fn post(agent: &ureq::Agent, url: &Secret, text: &str) -> Sent {
     let sent = agent.post(url.expose()).header("content-type", "application/json").send(body.as_bytes());
     match sent.map(|answer| answer.status().as_u16()) {
         Ok(200..=299) => Sent::Taken,
-        Ok(status @ (408 | 425 | 429 | 500..)) => Sent::Later(format!("status {status}")),
-        Ok(status) => Sent::Refused(format!("status {status}")),
+        // The only one that says that it stays so.
+        Ok(410) => Sent::Refused("status 410: it is gone for good".to_owned()),
+        Ok(status) => Sent::Later(format!("status {status}")),
+        Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+            Sent::Refused(kind(&error).to_owned())
+        }
         // Its text may name the address.
         Err(error) => Sent::Later(kind(&error).to_owned()),
     }
@@ -288,7 +347,7 @@ fn kind(error: &ureq::Error) -> &'static str {
         ureq::Error::Timeout(_) => "no answer in time",
         ureq::Error::HostNotFound => "its host is not known",
         ureq::Error::Io(_) | ureq::Error::ConnectionFailed => "no connection",
-        ureq::Error::BadUri(_) => "its address is none",
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => "its address is none",
         ureq::Error::Tls(_) | ureq::Error::NativeTls(_) => "no trusted connection",
         _ => "it could not be sent",
     }
@@ -337,6 +396,14 @@ mod tests {
         assert!(target.wants(&message(Topic::Failed, None)) && !target.wants(&message(Topic::Held, None)));
         assert!(target.wants(&message(Topic::Recovered, Some(Topic::Failed))));
         assert!(!target.wants(&message(Topic::Recovered, Some(Topic::Held))));
+    }
+
+    #[test]
+    fn what_is_no_address_is_given_up_at_once() {
+        for address in ["not an address", "http://", "nowhere"] {
+            let sent = post(&agent(), &Secret::new(address).unwrap(), "x");
+            assert!(matches!(sent, Sent::Refused(_)), "{address}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::view::{Deployed, Fare, Standing, View};
+use super::view::{About, Deployed, Fare, Standing, View};
 use crate::model::outward::Topic;
 use crate::model::ranges::compress;
 
@@ -137,7 +137,9 @@ impl Notices {
         }
         let many = begins.len() > BURST;
         if many {
-            messages.extend(summaries(&begins));
+            messages.extend(summaries(
+                begins.iter().map(|(_, open)| (open.topic, &open.hosts, open.text.as_str())),
+            ));
         }
         for (_, open) in begins {
             if !many {
@@ -146,15 +148,16 @@ impl Notices {
             open.told = Some(now);
             open.told_of.extend(open.had.iter().cloned());
         }
-        for key in over {
-            let Some(open) = self.open.remove(&key) else { continue };
-            messages.push(Message {
-                topic: Topic::Recovered,
-                ends: Some(open.topic),
-                text: format!("over: {} on {}: {}", word(open.topic), names(&open.told_of), open.text),
-            });
-            self.past.insert(key, open.told.unwrap_or(now));
+        let over: Vec<(String, Open)> =
+            over.into_iter().filter_map(|key| self.open.remove_entry(&key)).collect();
+        let ends = over.iter().map(|(_, open)| (open.topic, &open.told_of, open.text.as_str()));
+        if over.len() > BURST {
+            messages.extend(summaries(ends).into_iter().map(|begun| end(begun.topic, &begun.text)));
+        } else {
+            let say = |(topic, hosts, text)| end(topic, &said(topic, hosts, text));
+            messages.extend(ends.map(say));
         }
+        self.past.extend(over.into_iter().map(|(key, open)| (key, open.told.unwrap_or(now))));
         self.past.retain(|_, told| now.duration_since(*told) < AGAIN);
         messages
     }
@@ -170,11 +173,19 @@ impl Notices {
 fn begin(open: &Open) -> Message {
     // Of what is over already it is said where it was.
     let hosts = if open.hosts.is_empty() { &open.had } else { &open.hosts };
-    let mut text = format!("{} on {}: {}", word(open.topic), names(hosts), open.text);
+    let mut text = said(open.topic, hosts, &open.text);
     if !open.next.is_empty() {
         text.push_str(&format!("\nnext: {}", open.next));
     }
     Message { topic: open.topic, ends: None, text }
+}
+
+fn end(topic: Topic, begun: &str) -> Message {
+    Message { topic: Topic::Recovered, ends: Some(topic), text: format!("over: {begun}") }
+}
+
+fn said(topic: Topic, hosts: &BTreeSet<String>, text: &str) -> String {
+    format!("{} on {}: {text}", word(topic), names(hosts))
 }
 
 fn spreads(open: &Open) -> Message {
@@ -183,13 +194,13 @@ fn spreads(open: &Open) -> Message {
     Message { topic: open.topic, ends: None, text }
 }
 
-/// Many that begin at once, in one message per topic.
-fn summaries(begins: &[(&String, &mut Open)]) -> Vec<Message> {
+/// Many at once, in one message per topic.
+fn summaries<'a>(many: impl Iterator<Item = (Topic, &'a BTreeSet<String>, &'a str)>) -> Vec<Message> {
     let mut by_topic: BTreeMap<Topic, (usize, BTreeSet<String>, &str)> = BTreeMap::new();
-    for (_, open) in begins {
-        let entry = by_topic.entry(open.topic).or_insert((0, BTreeSet::new(), &open.text));
+    for (topic, hosts, text) in many {
+        let entry = by_topic.entry(topic).or_insert((0, BTreeSet::new(), text));
         entry.0 += 1;
-        entry.1.extend(open.hosts.iter().cloned());
+        entry.1.extend(hosts.iter().cloned());
     }
     let one = |(topic, (number, hosts, text)): (Topic, (usize, BTreeSet<String>, &str))| {
         let more = if number > 1 {
@@ -197,7 +208,7 @@ fn summaries(begins: &[(&String, &mut Open)]) -> Vec<Message> {
         } else {
             String::new()
         };
-        Message { topic, ends: None, text: format!("{} on {}: {text}{more}", word(topic), names(&hosts)) }
+        Message { topic, ends: None, text: format!("{}{more}", said(topic, &hosts, text)) }
     };
     by_topic.into_iter().map(one).collect()
 }
@@ -234,9 +245,15 @@ fn causes(view: &View) -> BTreeMap<String, Cause> {
         });
         cause.hosts.insert(host.to_owned());
     };
-    if let Some(problem) = view.problems.first() {
+    let broken = view.problems.iter().find(|problem| problem.about != About::Controller);
+    if let Some(problem) = broken {
         let text = format!("the newest fleet.toml is not in force: {}", problem.message);
-        add(Topic::Failed, &text, &text, "packfleet validate", "the fleet");
+        let next = if problem.about == About::FleetFile { "packfleet validate" } else { "" };
+        add(Topic::Failed, &text, &text, next, "the fleet");
+    }
+    for problem in view.problems.iter().filter(|problem| problem.about == About::Controller) {
+        let next = problem.hint.as_deref().unwrap_or_default();
+        add(Topic::Failed, &problem.message, &problem.message, next, "the controller");
     }
     for deployed in &view.deployments {
         let Some(topic) = topic(deployed) else { continue };
@@ -250,7 +267,7 @@ fn causes(view: &View) -> BTreeMap<String, Cause> {
                     .filter_map(|pack| Some(format!("{} {}", pack.pack, pack.wanted.as_ref()?)));
                 wanted.collect::<Vec<_>>().join(", ")
             }
-            _ => deployed.why.replace(&deployed.name, "…"),
+            _ => deployed.alike(),
         };
         add(topic, &key, &deployed.why, next, &deployed.name);
     }

@@ -163,6 +163,7 @@ fn a_fleet_file_that_is_not_in_force_is_told() {
         line: Some(1),
         message: "no such pack".into(),
         hint: None,
+        about: About::FleetFile,
     }];
     notices.see(&broken, at(0));
     assert_eq!(
@@ -170,5 +171,54 @@ fn a_fleet_file_that_is_not_in_force_is_told() {
         [
             "failed on the fleet: the newest fleet.toml is not in force: no such pack\nnext: packfleet validate"
         ]
+    );
+}
+
+#[test]
+fn a_name_that_is_a_letter_or_a_word_changes_no_text() {
+    let names: Vec<String> = ('a'..='n').map(String::from).collect();
+    let why = "bot/prompt.md: line 2 was changed";
+    let mut notices = Notices::default();
+    notices.see(&view(names.iter().map(|name| deployed(name, Standing::Held, why)).collect()), at(0));
+    let messages = told(&mut notices, 5);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].ends_with(why), "{messages:?}");
+    // Named in its own sentence, each has the same cause nevertheless.
+    let away = |name: &str| deployed(name, Standing::Failed, &format!("{name}: no space is left"));
+    let mut notices = Notices::default();
+    notices.see(&view(vec![away("e1"), away("e12")]), at(0));
+    assert_eq!(told(&mut notices, 5), ["failed on e1, 12: e1: no space is left"]);
+}
+
+#[test]
+fn many_ends_at_once_are_one_message() {
+    let names: Vec<String> = (0..50).map(|n| format!("e{n:02}")).collect();
+    let many = names.iter().map(|name| deployed(name, Standing::Held, &format!("file-{name}.txt: line 1")));
+    let mut notices = Notices::default();
+    notices.see(&view(many.collect()), at(0));
+    assert_eq!(told(&mut notices, 5).len(), 1);
+    notices.see(&fine(&names.iter().map(String::as_str).collect::<Vec<_>>()), at(10));
+    let messages = notices.due(at(40));
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!((messages[0].topic, messages[0].ends), (Topic::Recovered, Some(Topic::Held)));
+    let text = &messages[0].text;
+    assert!(text.starts_with("over: held on e00..49: file-e00.txt") && text.contains("49 more"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_the_controller_says_nothing_of_the_fleet_file() {
+    let mut notices = Notices::default();
+    let mut mute = fine(&["a"]);
+    mute.problems = vec![super::super::view::Problem {
+        file: "fleet.toml".into(),
+        line: None,
+        message: "notify: the variable TEAM is not set".into(),
+        hint: Some("set it".into()),
+        about: About::Controller,
+    }];
+    notices.see(&mute, at(0));
+    assert_eq!(
+        told(&mut notices, 5),
+        ["failed on the controller: notify: the variable TEAM is not set\nnext: set it"]
     );
 }

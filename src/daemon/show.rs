@@ -22,7 +22,7 @@ use super::news::{Audience, News};
 use super::origin::Trouble;
 use super::queue::Kind;
 use super::secret::Secret;
-use super::view::{Problem, View, Wording};
+use super::view::{About, Problem, View, Wording};
 use super::web::{Site, serve};
 use crate::engine::{Workspace, orphans};
 use crate::model::cause::in_one_line;
@@ -182,13 +182,18 @@ impl Show {
                 line: None,
                 message: in_one_line(trouble),
                 hint: None,
+                about: match trouble {
+                    Trouble::Repository(_) => About::Controller,
+                    _ => About::FleetRepository,
+                },
             }],
         };
     }
 }
 
 fn problem(message: String, hint: &str) -> Problem {
-    Problem { file: "fleet.toml".to_owned(), line: None, message, hint: Some(hint.to_owned()) }
+    let (file, hint) = ("fleet.toml".to_owned(), Some(hint.to_owned()));
+    Problem { file, line: None, message, hint, about: About::Controller }
 }
 
 fn problem_of_address(listen: &str, why: &str) -> Problem {

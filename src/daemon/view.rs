@@ -85,6 +85,20 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Whether it keeps the newest fleet.toml from being obeyed.
+    pub about: About,
+}
+
+/// What a [`Problem`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// The newest fleet.toml, or what it needs: it is not in force.
+    FleetFile,
+    /// The commits that it comes by: the newest one is not taken.
+    FleetRepository,
+    /// Where the controller runs: a variable, a port, the way to a repository.
+    Controller,
 }
 
 /// Counters since the controller started.
@@ -276,6 +290,36 @@ pub struct Deployed {
     pub failures: u64,
 }
 
+impl Deployed {
+    /// What is the same for all that stand so for the same reason: why, with `…` for the name where it is a whole
+    /// word. To compare by, never to show: the name may be a word that is there for itself.
+    pub fn alike(&self) -> String {
+        let name = self.name.as_str();
+        let mut alike = String::new();
+        let mut rest = self.why.as_str();
+        let mut last = None;
+        while let Some(at) = rest.find(name).filter(|_| !name.is_empty()) {
+            let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+            let mut next = after.chars();
+            let ends = match next.next() {
+                // A dot ends a sentence, or goes on to an extension.
+                Some('.') => !next.next().is_some_and(is_of_name),
+                other => !other.is_some_and(is_of_name),
+            };
+            let begins = !before.chars().next_back().or(last).is_some_and(|it| is_of_name(it) || it == '.');
+            alike.push_str(before);
+            alike.push_str(if begins && ends { "…" } else { name });
+            last = name.chars().next_back();
+            rest = after;
+        }
+        alike + rest
+    }
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '-' || letter == '_'
+}
+
 /// One pack on a deployment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PackShown {
@@ -422,6 +466,11 @@ impl View {
             orphans: Vec::new(),
             totals: Totals::default(),
         }
+    }
+
+    /// Whether something keeps the newest fleet.toml from being obeyed.
+    pub fn is_out_of_force(&self) -> bool {
+        self.problems.iter().any(|problem| problem.about != About::Controller)
     }
 
     /// One of the deployments.

@@ -181,6 +181,7 @@ pub fn large() -> View {
         line: Some(41),
         message: "there is no pack \"slakc\"".to_owned(),
         hint: Some("did you mean \"slack\"?".to_owned()),
+        about: packfleet::daemon::view::About::FleetFile,
     }];
     for number in 1..=497 {
         let mut edge = plain(&format!("edge-{number:03}"));
@@ -228,6 +229,7 @@ pub fn hostile() -> View {
         line: None,
         message: HOSTILE.to_owned(),
         hint: Some(HOSTILE.to_owned()),
+        about: packfleet::daemon::view::About::FleetFile,
     }];
     let mut bad = plain("bad");
     for field in [&mut bad.host, &mut bad.root, &mut bad.why] {

@@ -55,7 +55,7 @@ fn target(address: &str) -> Target {
 fn a_message_is_tried_again_and_not_repeated_after_a_restart() {
     let place = tempfile::tempdir().expect("a directory");
     let memory = camino::Utf8PathBuf::from_path_buf(place.path().join("messages.json")).expect("UTF-8");
-    let (address, told) = receiver(&[503]);
+    let (address, told) = receiver(&[403]);
     let mut view = small();
     view.deployments.retain(|deployed| deployed.name == "PAI-TEST-01");
     view.deployments[0].why = "<!channel> a.txt: line 1".to_owned();
@@ -118,4 +118,40 @@ fn who_did_not_wait_is_told() {
     let (_, body) = told.recv_timeout(Duration::from_secs(60)).expect("a message");
     assert!(body.contains("applied at once on dev, in spite of pause: the key is out"), "{body}");
     assert!(told.try_recv().is_err(), "it is told once");
+}
+
+#[test]
+fn receivers_that_hang_hold_neither_the_others_nor_the_end_up() {
+    let place = tempfile::tempdir().expect("a directory");
+    let memory = camino::Utf8PathBuf::from_path_buf(place.path().join("messages.json")).expect("UTF-8");
+    // They take connections and never answer.
+    let deaf = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let (address, told) = receiver(&[]);
+    let mut targets: Vec<Target> = deaf
+        .iter()
+        .enumerate()
+        .map(|(number, listener)| {
+            let url = format!("http://{}/", listener.local_addr().expect("an address"));
+            let notify = Notify { url: format!("DEAF{number}"), on: Topic::ALL.to_vec() };
+            Target::new(&notify, Secret::new(url).expect("an address"))
+        })
+        .collect();
+    targets.push(target(&address));
+    let mut view = small();
+    view.deployments.retain(|deployed| deployed.name == "PAI-TEST-01");
+    view.deployments[0].sync = Standing::Held;
+    let messenger = Messenger::start(memory.clone()).expect("it starts");
+    messenger.targets(targets);
+    let began = std::time::Instant::now();
+    messenger.see(Arc::new(view));
+    told.recv_timeout(Duration::from_secs(60)).expect("a message");
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(9), "it waited for those that hang: {waited:?}");
+    let end = std::time::Instant::now();
+    drop(messenger);
+    assert!(end.elapsed() < Duration::from_secs(8), "the end took {:?}", end.elapsed());
+    let kept: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&memory).expect("a memory")).expect("JSON");
+    let left = |name: &str| kept["outboxes"][name].as_array().map_or(0, Vec::len);
+    assert_eq!((left("DEAF0"), left("DEAF1"), left("TEAM")), (1, 1, 0), "{kept}");
 }

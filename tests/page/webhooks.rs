@@ -248,3 +248,25 @@ fn a_body_that_never_comes_is_given_up() {
     stream.read_exact(&mut answer).expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 408");
 }
+
+#[test]
+fn bodies_that_never_come_hold_no_good_one_up() {
+    let server = server();
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = server.connect();
+        let bad = format!(
+            "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Hub-Signature-256: \
+             sha256={}\r\nContent-Length: 100000\r\n\r\n{{",
+            "0".repeat(64)
+        );
+        stream.write_all(bad.as_bytes()).expect("written");
+        slow.push(stream);
+    }
+    for number in 0..20 {
+        let id = format!("good {number}");
+        let answer = server.hook(&[("X-Gitlab-Token", SECRET), ("X-Gitlab-Event-UUID", &id)], BODY);
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    drop(slow);
+}

@@ -8,7 +8,7 @@ use crate::cli::error::causes;
 use crate::cli::hint::Hints;
 use crate::cli::printer::shown;
 use crate::daemon::board::standing_word;
-use crate::daemon::view::{Problem, Reason, Row, Wording};
+use crate::daemon::view::{About, Problem, Reason, Row, Wording};
 use crate::engine::mask::Mask;
 use crate::engine::{LoadError, Report, Survey, Workspace};
 
@@ -73,7 +73,8 @@ impl Wording for Words {
             for cause in causes(error) {
                 message.push_str(&format!(": {cause}"));
             }
-            return vec![Problem { file: self.hints.file(), line: None, message, hint: None }];
+            let about = About::FleetFile;
+            return vec![Problem { file: self.hints.file(), line: None, message, hint: None, about }];
         };
         let one = |problem: &crate::desired::problem::Problem| {
             let source = texts.iter().find(|text| text.name == problem.file);
@@ -82,6 +83,7 @@ impl Wording for Words {
                 line: source.map(|text| problem.line_column(&text.text).0),
                 message: shown(&problem.message),
                 hint: problem.hint.as_deref().map(shown),
+                about: About::FleetFile,
             }
         };
         problems.0.iter().map(one).collect()

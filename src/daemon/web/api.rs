@@ -70,14 +70,14 @@ pub(super) async fn alive() -> Response {
 /// A pass ended, and nothing is wrong with fleet.toml.
 pub(super) async fn ready(State(shared): State<Shared>) -> Response {
     let view = shared.newest();
-    match (&view.pass, view.problems.first()) {
-        (None, None) => text(StatusCode::SERVICE_UNAVAILABLE, "no pass has ended yet\n"),
-        (Some(_), None) => text(StatusCode::OK, "ready\n"),
+    match (&view.pass, view.is_out_of_force()) {
+        (None, false) => text(StatusCode::SERVICE_UNAVAILABLE, "no pass has ended yet\n"),
+        (Some(_), false) => text(StatusCode::OK, "ready\n"),
         // The last good fleet.toml is obeyed meanwhile: only a controller that has none is not ready.
-        (Some(_), Some(_)) => {
+        (Some(_), true) => {
             text(StatusCode::OK, "ready, by the last good fleet.toml: the newest is not in force\n")
         }
-        (None, Some(_)) => text(StatusCode::SERVICE_UNAVAILABLE, "fleet.toml cannot be obeyed\n"),
+        (None, true) => text(StatusCode::SERVICE_UNAVAILABLE, "fleet.toml cannot be obeyed\n"),
     }
 }
 

@@ -88,6 +88,14 @@ pub(super) struct Cells {
     pub absent: bool,
 }
 
+impl Cells {
+    /// Why is compared without the name; the first one's is shown.
+    fn differ_in_why_only(&self, other: &Self) -> bool {
+        let other = Self { why: self.why.clone(), ..other.clone() };
+        *self == other
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct PackCell {
     pub pack: String,
@@ -104,13 +112,12 @@ pub(super) fn rows(view: &View, wish: &Wish) -> (Vec<Group>, usize) {
     // By what is cheap to compare, so that many different rows do not cost the square of their number.
     let mut at: BTreeMap<(Standing, Fare, String, String), Vec<usize>> = BTreeMap::new();
     for deployed in &wished {
-        let mut cells = cells(deployed);
-        if wished.len() > FEW {
-            cells.why = cells.why.replace(&deployed.name, "it");
-        }
+        let cells = cells(deployed);
+        let why = deployed.alike();
         let versions = cells.packs.iter().map(|pack| pack.versions.as_str()).collect::<Vec<_>>().join(" ");
-        let alike = at.entry((deployed.sync, deployed.health, cells.why.clone(), versions)).or_default();
-        let known = alike.iter().copied().find(|at| wished.len() > FEW && groups[*at].0 == cells);
+        let alike = at.entry((deployed.sync, deployed.health, why, versions)).or_default();
+        let known =
+            alike.iter().copied().find(|at| wished.len() > FEW && groups[*at].0.differ_in_why_only(&cells));
         match known {
             Some(at) => groups[at].1.push(deployed),
             None => {

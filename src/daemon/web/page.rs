@@ -82,6 +82,7 @@ fn frame(view: &View) -> Value {
         "controller": view.controller,
         "pass": view.pass,
         "problems": view.problems,
+        "out_of_force": view.is_out_of_force(),
         "rollout": view.rollout,
         "revision": view.revision,
         "sum": view.sum(),

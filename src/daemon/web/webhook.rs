@@ -10,22 +10,29 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_stream::StreamExt;
 
 use super::Shared;
 use super::signature::{Stranger, claim};
 
 /// Bytes of a body.
 const MOST_BYTES: usize = 1 << 20;
-/// Bodies that are read at a time.
+/// Bytes of a body that is read without a turn; there are only so many connections.
+const SMALL: usize = 64 << 10;
+/// Larger bodies that are read at a time.
 pub(super) const MOST_BODIES: usize = 32;
-/// Time for a body, and for the turn to read it.
+/// Time for a small body, or the beginning of a larger one.
 const BODY: Duration = Duration::from_secs(5);
+/// Time for the turn to read the rest; senders wait about ten seconds in all.
+const TURN: Duration = Duration::from_secs(6);
+/// Time for the rest.
+const REST: Duration = Duration::from_secs(2);
 /// Deliveries that are remembered.
 const REMEMBERED: usize = 1024;
 /// Bytes of a delivery's id that count.
@@ -121,28 +128,45 @@ fn unfit(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
     None
 }
 
-async fn read(shared: &Shared, body: Body) -> Result<axum::body::Bytes, (StatusCode, &'static str)> {
-    let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many webhooks at a time: deliver it again");
-    let turn = timeout(BODY, shared.bodies.acquire()).await;
-    let Ok(Ok(_turn)) = turn else { return Err(busy) };
-    match timeout(BODY, to_bytes(body, MOST_BYTES)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_long(&error) => Err(TOO_LARGE),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early")),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+/// Reads a body. One that is small needs no turn, however slowly it comes: a flood of bodies that never come holds
+/// no memory, and nobody up.
+async fn read(shared: &Shared, body: Body) -> Result<Vec<u8>, (StatusCode, &'static str)> {
+    let late = (StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    let mut body = body.into_data_stream();
+    let mut read = Vec::new();
+    if timeout(BODY, fill(&mut body, &mut read, SMALL)).await.map_err(|_| late)?? == Filled::Whole {
+        return Ok(read);
+    }
+    let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many large webhooks at a time: deliver it again");
+    let Ok(Ok(_turn)) = timeout(TURN, shared.bodies.acquire()).await else { return Err(busy) };
+    match timeout(REST, fill(&mut body, &mut read, MOST_BYTES)).await.map_err(|_| late)?? {
+        Filled::Whole => Ok(read),
+        Filled::Beyond => Err(TOO_LARGE),
     }
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        // What axum limits bodies by names itself in its text only.
-        if error.to_string().contains("length limit exceeded") {
-            return true;
+/// How much of a body there is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Whole,
+    /// More than was asked for.
+    Beyond,
+}
+
+/// Reads until there is more than `most`.
+async fn fill(
+    body: &mut BodyDataStream,
+    read: &mut Vec<u8>,
+    most: usize,
+) -> Result<Filled, (StatusCode, &'static str)> {
+    while read.len() <= most {
+        match body.next().await {
+            None => return Ok(Filled::Whole),
+            Some(Ok(bytes)) => read.extend_from_slice(&bytes),
+            Some(Err(_)) => return Err((StatusCode::BAD_REQUEST, "the body ended early")),
         }
-        cause = error.source();
     }
-    false
+    Ok(Filled::Beyond)
 }
 
 fn first(body: &[u8]) -> Option<u8> {
