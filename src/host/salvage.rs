@@ -56,10 +56,15 @@ impl Salvage<'_> {
     /// Saves what lies in the slot of VERSION, or beside it, if it is neither what the new one was made from nor
     /// that one.
     pub fn version(&mut self, slots: &Dir) -> Result<Vec<EditId>, HostError> {
-        let Some((path, known)) = self.manifest.versions() else { return Ok(Vec::new()) };
+        let manifest = self.manifest;
+        let Some((path, known)) = manifest.versions() else { return Ok(Vec::new()) };
         let reading = || failed("read what came out of", path.as_str());
         let mut saved = Vec::new();
         for slot in [slot::VERSION, &aside(slot::VERSION)] {
+            if self.looker.look(slots, slot).map_err(reading())?.found == Found::Directory {
+                saved.extend(self.directory(slots, slot, path)?);
+                continue;
+            }
             match held(slots, slot).map_err(reading())? {
                 Some(held) if known.contains(&Some(held.entry.content)) => {}
                 Some(held) => saved.extend(self.save(path, None, &held)?),

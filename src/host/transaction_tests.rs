@@ -77,6 +77,20 @@ fn version_edited_in_the_midst_of_a_switch_is_a_saved_edit_or_stays() {
 }
 
 #[test]
+fn a_directory_in_the_place_of_version_is_saved_file_by_file() {
+    let stand = Stand::new();
+    let cut = stand.committed();
+    let _absent = fs::remove_file(stand.file("VERSION"));
+    fs::create_dir_all(stand.file("VERSION/deep")).unwrap();
+    fs::write(stand.file("VERSION/deep/notes"), "mine").unwrap();
+    drop(cut);
+    stand.settle();
+    let saved = stand.saved();
+    let there = fs::read(stand.file("VERSION/deep/notes")).is_ok();
+    assert!(there || saved.contains(&("VERSION/deep/notes".into(), b"mine".to_vec())), "{saved:?}");
+}
+
+#[test]
 fn every_prefix_goes_back_when_it_is_marked() {
     let count = Stand::new().committed().manifest.steps.len();
     for at in 0..=count {
