@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::host::{HostError, Notes, Verdict};
 use crate::model::desired::Resolution;
-use crate::model::fleet::{Deployment, Fleet, Mode};
+use crate::model::fleet::{Deployment, Fleet, Mode, State};
 use crate::model::record::Record;
 use crate::model::rollout::stage_of;
 use crate::model::{DeploymentName, PackName, TreeDigest};
@@ -30,7 +30,10 @@ pub(super) fn facts(
     let state = fares(report);
     let Some(survey) = &report.survey else {
         // Nothing is known but what it should have.
-        let (desired, _) = resolutions.desired(workspace, deployment, None);
+        let desired = match deployment.state {
+            State::Present => resolutions.desired(workspace, deployment, None).0,
+            State::Absent => Default::default(),
+        };
         let pack = |(name, resolution): (PackName, Resolution)| {
             let wants = wish(Some(&resolution));
             let next = if let Wish::Tree(tree) = wants { Some(tree) } else { None };
@@ -142,6 +145,18 @@ pub(super) fn foreseen(before: &Facts, now: Timestamp) -> Facts {
     facts
 }
 
+/// The last stage in which a selected deployment would move, counted from 0.
+fn last_moving(
+    fleet: &Fleet,
+    selected: &BTreeSet<DeploymentName>,
+    seen: &BTreeMap<DeploymentName, Report>,
+) -> Option<usize> {
+    let moves = |name: &&DeploymentName| {
+        seen.get(*name).and_then(|report| report.facts.as_ref()).is_some_and(Facts::moves)
+    };
+    selected.iter().filter(moves).filter_map(|name| stage_of(&fleet.rollout, name)).max()
+}
+
 /// Whom else to look at, so that it can be told whether the selected may move: all of their stage and of the
 /// stages before it.
 pub(super) fn peers(
@@ -149,11 +164,7 @@ pub(super) fn peers(
     selected: &BTreeSet<DeploymentName>,
     seen: &BTreeMap<DeploymentName, Report>,
 ) -> BTreeSet<DeploymentName> {
-    let moves = |name: &&DeploymentName| {
-        seen.get(*name).and_then(|report| report.facts.as_ref()).is_some_and(Facts::moves)
-    };
-    let last = selected.iter().filter(moves).filter_map(|name| stage_of(&fleet.rollout, name)).max();
-    let stages = last.map_or(0, |last| last + 1);
+    let stages = last_moving(fleet, selected, seen).map_or(0, |last| last + 1);
     let members = fleet.rollout.iter().take(stages).flat_map(|stage| &stage.members);
     members.filter(|name| !seen.contains_key(*name)).cloned().collect()
 }
@@ -166,11 +177,8 @@ pub(super) fn followed(
     seen: &BTreeMap<DeploymentName, Report>,
     options: &Options,
 ) -> BTreeSet<DeploymentName> {
-    let moves = |name: &&DeploymentName| {
-        seen.get(*name).and_then(|report| report.facts.as_ref()).is_some_and(Facts::moves)
-    };
-    let last = selected.iter().filter(moves).filter_map(|name| stage_of(&fleet.rollout, name)).max();
-    let earlier = fleet.rollout.iter().take(last.unwrap_or(0)).flat_map(|stage| &stage.members);
+    let last = last_moving(fleet, selected, seen).unwrap_or(0);
+    let earlier = fleet.rollout.iter().take(last).flat_map(|stage| &stage.members);
     let asked = Options { recover: Recover::Asked, ..options.clone() };
     let is_due = |name: &&DeploymentName| {
         let seen =

@@ -87,6 +87,18 @@ pub enum Fares {
     Unheard,
 }
 
+impl Fares {
+    /// How one lags of which nobody can tell what it runs.
+    const fn hidden(self) -> Option<Lag> {
+        match self {
+            Self::Offline => Some(Lag::Offline),
+            Self::Unseen => Some(Lag::Unseen),
+            Self::Unheard => Some(Lag::Unheard),
+            Self::Well | Self::Watched | Self::Busy | Self::Ill => None,
+        }
+    }
+}
+
 /// Why a deployment of an earlier stage does not let a tree go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -349,11 +361,17 @@ impl Gates<'_> {
                     }
                 }
             }
-            // One that was not looked at may want it, and is not known to run it.
-            let unknown = stage.members.iter().filter(|name| !self.observed.contains(*name));
-            let unknown: Vec<_> = unknown.filter(|name| !self.facts.contains_key(*name)).cloned().collect();
+            // One that was not looked at may want it, and is not known to run it. Of a pack that goes, only a look
+            // tells who has it still.
+            let unknown = |name: &DeploymentName| match self.facts.get(name) {
+                None => Some(Lag::NotYet),
+                Some(facts) if tree.is_none() && !facts.packs.contains_key(pack) => facts.state.hidden(),
+                Some(_) => None,
+            };
+            let members = stage.members.iter().filter(|name| !self.observed.contains(*name));
+            let unknown: Vec<_> = members.filter_map(|name| Some((name.clone(), unknown(name)?))).collect();
             let clears = last.and_then(|(_, over)| over).filter(|_| unknown.is_empty());
-            lagging.extend(unknown.into_iter().map(|name| (name, Lag::NotYet)));
+            lagging.extend(unknown);
             if !lagging.is_empty() {
                 let (soak, pack) = (stage.soak.as_secs(), pack.clone());
                 return Some(Reason::Stage { stage: number + 1, pack, tree, soak, lagging, clears });
@@ -383,13 +401,12 @@ fn lag(
     soak: Duration,
     now: Timestamp,
 ) -> Option<(Lag, Option<Timestamp>)> {
+    if let Some(lag) = facts.state.hidden() {
+        return Some((lag, None));
+    }
     let lag = match facts.state {
-        Fares::Offline => Lag::Offline,
-        Fares::Unseen => Lag::Unseen,
-        Fares::Unheard => Lag::Unheard,
         _ if known.runs != tree => Lag::NotYet,
         Fares::Watched | Fares::Busy => Lag::Watched,
-        Fares::Ill => Lag::Ill,
         Fares::Well => match known.since {
             None if soak.is_zero() => return None,
             None => Lag::Ill,
@@ -398,6 +415,7 @@ fn lag(
                 return (now < over).then_some((Lag::Soaks, Some(over)));
             }
         },
+        Fares::Ill | Fares::Offline | Fares::Unseen | Fares::Unheard => Lag::Ill,
     };
     Some((lag, None))
 }

@@ -229,6 +229,13 @@ fn a_pack_that_goes_goes_by_stages_too() {
     assert_eq!(reasons(going(None, Some(450)), 500), [("d00".to_owned(), Lag::Soaks, Some(550))]);
     assert_eq!(reasons(going(None, Some(400)), 500), []);
     assert_eq!(reasons(going(None, None), 500), [], "it never had it");
+    // Of one that could not be looked at nobody knows whether it has it still.
+    for (state, lag) in
+        [(Fares::Offline, Lag::Offline), (Fares::Unseen, Lag::Unseen), (Fares::Unheard, Lag::Unheard)]
+    {
+        let canary = Facts { packs: BTreeMap::new(), state, ..going(None, None) };
+        assert_eq!(reasons(canary, 500), [("d00".to_owned(), lag, None)]);
+    }
 }
 
 /// One thing that happens in a fleet.
