@@ -6,7 +6,7 @@ use std::thread;
 
 use jiff::Timestamp;
 
-use crate::host::{HostError, Pausing};
+use crate::host::{HostError, Pausing, Told};
 use crate::model::DeploymentName;
 use crate::model::rollout::Pause;
 
@@ -39,8 +39,12 @@ pub fn set(
     };
     for some in all.chunks(AT_ONCE) {
         thread::scope(|scope| {
-            let asked: Vec<_> = some.iter().map(|name| scope.spawn(|| one(name))).collect();
-            noted.extend(asked.into_iter().filter_map(|asked| asked.join().ok().flatten()));
+            let asked: Vec<_> = some.iter().map(|name| (*name, scope.spawn(|| one(name)))).collect();
+            noted.extend(asked.into_iter().filter_map(|(name, asked)| {
+                let lost = || "it was asked and no answer came; this is a defect of packfleet".to_owned();
+                let lost = |_| Some((name.clone(), Err(HostError::Told(Told::new([lost()])))));
+                asked.join().unwrap_or_else(lost)
+            }));
         });
     }
     noted

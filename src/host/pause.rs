@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::beneath::Dir;
 use super::lock::Lock;
 use super::soak::Soak;
-use super::state::{Owner, failed, name, read, read_packed};
+use super::state::{Ground, Owner, failed, name, read, read_packed};
 use super::transaction::{open_or_make, state_or_make};
 use super::{HistoryLine, HostError, lines};
 use crate::model::plan::Purpose;
@@ -83,8 +83,14 @@ fn store(state: &Dir, pause: &Pause) -> io::Result<()> {
 
 /// Begins or ends a pause, under the lock, durably. Gives what was there before; the end of none is nothing.
 pub fn set(at: &HostPath, pausing: &Pausing) -> Result<Option<Pause>, HostError> {
-    let ground = open_or_make(at)?;
-    let state = state_or_make(&ground)?;
+    let state = match pausing.pause {
+        Some(_) => state_or_make(&open_or_make(at)?)?,
+        // Where nothing is, nothing is paused, and nothing is made.
+        None => match Ground::open(at)?.map(|ground| ground.state()).transpose()?.flatten() {
+            Some(state) => state,
+            None => return Ok(None),
+        },
+    };
     let owner = Owner { fleet: &pausing.fleet, deployment: &pausing.deployment, root: at };
     let _lock = Lock::take(&state, at)?;
     let record = read_packed(&state, owner)?.map(|(record, _)| record.about().clone());
@@ -140,6 +146,7 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(set(&at, &pausing(None)).unwrap(), None);
+        assert!(!place.path().join("root").exists());
         assert_eq!(set(&at, &pausing(Some(pause("a")))).unwrap(), None);
         assert_eq!(set(&at, &pausing(Some(pause("b")))).unwrap(), Some(pause("a")));
         let state = Dir::root(&format!("{at}/.packfleet")).unwrap();
