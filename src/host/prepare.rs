@@ -145,7 +145,7 @@ fn directories(at: &HostPath, preparation: &Preparation, user: &User) -> Vec<Ste
     if preparation.speaks == Speaks::ForItself {
         // Else the directory would be made, or why it cannot be was said.
         if let Ok(Some(state)) = ground.state() {
-            steps.push(status_key::prepare(&state, intent));
+            steps.push(status_key::prepare(&state, &ground.at, intent));
         }
     }
     steps

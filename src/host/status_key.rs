@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beneath::Dir;
 use super::examine::{About, text};
+use super::lock::Lock;
 use super::prepare::{Intent, Step, StepState};
 use super::state::{Ground, failed, name, read};
 use super::{HostError, Told};
@@ -54,16 +55,16 @@ fn known(state: &Dir) -> Result<Option<SecretStatusKey>, HostError> {
 }
 
 /// Makes it where there is none, or tells that it would.
-pub(super) fn prepare(state: &Dir, intent: Intent) -> Step {
+pub(super) fn prepare(state: &Dir, at: &HostPath, intent: Intent) -> Step {
     let done = |state, key: &SecretStatusKey| Step::new(About::Key, state, key.public().to_string());
     match (known(state), intent) {
         (Ok(Some(key)), _) => done(StepState::Found, &key),
         (Ok(None), Intent::Tell) => {
             Step::new(About::Key, StepState::Would, "make a key that signs its status")
         }
-        (Ok(None), Intent::Do) => match make(state) {
-            Ok(key) => done(StepState::Done, &key),
-            Err(error) => Step::failed(About::Key, error.to_string(), text("correct that")),
+        (Ok(None), Intent::Do) => match make(state, at) {
+            Ok((made, key)) => done(made, &key),
+            Err(error) => Step::failed(About::Key, in_one_line(&error), text("correct that")),
         },
         (Err(error), _) => {
             let fix = format!("remove .packfleet/{} there, and pin the next one", name::STATUS_KEY);
@@ -72,7 +73,17 @@ pub(super) fn prepare(state: &Dir, intent: Intent) -> Step {
     }
 }
 
-fn make(state: &Dir) -> io::Result<SecretStatusKey> {
+/// Under the lock: of two who make one at a time, the second finds the first one's.
+fn make(state: &Dir, at: &HostPath) -> Result<(StepState, SecretStatusKey), HostError> {
+    let _lock = Lock::take(state, at)?;
+    if let Some(key) = known(state)? {
+        return Ok((StepState::Found, key));
+    }
+    let key = write_new(state).map_err(failed("write", name::STATUS_KEY))?;
+    Ok((StepState::Done, key))
+}
+
+fn write_new(state: &Dir) -> io::Result<SecretStatusKey> {
     let key = draw()?;
     let text = key.expose().map_err(io::Error::other)?;
     match state.unlink(name::NEW_STATUS_KEY) {
