@@ -104,8 +104,14 @@ impl Stager<'_> {
         let (actions, packs) = (&self.commit.plan.actions, self.commit.plan.next.packs.len());
         let old = self.old.map_or(0, |old| old.bytes().len());
         let put = actions.iter().filter(|action| action.after.is_some());
-        let size =
-            old + put.map(|action| action.path.as_str().len() + 160).sum::<usize>() + packs * 256 + 4096;
+        let next = &self.commit.plan.next;
+        let directories = next.directories.iter().map(|directory| directory.as_str().len() + 16);
+        let size = old
+            + put.map(|action| action.path.as_str().len() + 160).sum::<usize>()
+            + directories.sum::<usize>()
+            + next.root.as_str().len()
+            + packs * 256
+            + 4096;
         let reserve = || match rustix::fs::fallocate(
             &self.stage.create(slot::KEPT)?,
             rustix::fs::FallocateFlags::empty(),
