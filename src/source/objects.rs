@@ -138,6 +138,13 @@ pub(super) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<(), SourceError> 
     write_aside(path, |file| file.write_all(bytes))
 }
 
+/// The same for what others are told: it is on the disk, under its name, when this returns.
+pub(super) fn replace_durably(path: &Utf8Path, bytes: &[u8]) -> Result<(), SourceError> {
+    write_aside(path, |file| file.write_all(bytes).and_then(|()| file.sync_all()))?;
+    let dir = path.parent().unwrap_or(Utf8Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io("sync", dir, error))
+}
+
 fn write_aside(
     path: &Utf8Path,
     fill: impl FnOnce(&mut File) -> std::io::Result<()>,

@@ -1,12 +1,15 @@
-//! Statuses in a plain directory, such as one that many mount.
+//! Statuses in a plain directory of one user, such as one that several of their machines mount; readers lock, too, and
+//! so must be able to write there.
 //!
 //! ```text
 //! DIR/DEPLOYMENT.status       the stamp and its signature
 //! DIR/DEPLOYMENT.lock         held while it is replaced
 //! DIR/manifests/DIGEST        manifests by their digest; equal ones lie there once
+//! DIR/.lock                   held while manifests are added or removed, and while all are read
 //! ```
 //! Each file is written aside and renamed into place, the manifest before the stamp that names it. A manifest that no
-//! stamp names any more is removed by whoever replaced the last one.
+//! stamp names any more is removed by whoever replaced the last one. Links are not followed, and what is no file is no
+//! status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -15,15 +18,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::OFlags;
 
-use super::super::objects::{io, make_dir, replace};
+use super::super::objects::{io, make_dir, replace_durably};
 use super::{MAX_MANIFEST, MAX_STAMP, Of, Post, Posted, Published, StatusStore, Version, Word};
+use crate::model::cause::in_one_line;
 use crate::model::stamp::Stamp;
 use crate::model::{DeploymentName, ManifestDigest};
 use crate::source::SourceError;
 
 const STATUS: &str = ".status";
 const MANIFESTS: &str = "manifests";
+/// No link is followed, and opening a pipe waits for nobody.
+const AS_IT_IS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
 
 /// The store.
 #[derive(Debug, Clone)]
@@ -45,31 +52,42 @@ impl DirectoryStatus {
         self.dir.join(MANIFESTS).join(digest.to_string())
     }
 
-    fn lock(&self, name: &str) -> Result<File, SourceError> {
-        let path = self.dir.join(format!("{name}.lock"));
-        make_dir(&self.dir)?;
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = opened.map_err(|error| io("open", &path, error))?;
-        file.lock().map_err(|error| io("lock", &path, error))?;
+    /// The lock of one deployment's status.
+    fn lock(&self, name: &DeploymentName) -> Result<File, SourceError> {
+        self.lock_at(&self.dir.join(format!("{name}.lock")))
+    }
+
+    /// The lock of all manifests, where no deployment's can be.
+    fn lock_manifests(&self) -> Result<File, SourceError> {
+        self.lock_at(&self.dir.join(".lock"))
+    }
+
+    fn lock_at(&self, path: &Utf8Path) -> Result<File, SourceError> {
+        make_dir(path.parent().unwrap_or(&self.dir))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(AS_IT_IS);
+        let opened = options.open(path);
+        let file = opened.map_err(|error| io("open", path, error))?;
+        file.lock().map_err(|error| io("lock", path, error))?;
         Ok(file)
     }
 
     fn post(&self, post: &Post) -> Result<Posted, SourceError> {
         let path = self.status(&post.deployment);
         let digest = ManifestDigest::of(post.manifest.as_bytes());
-        let _lock = self.lock(post.deployment.as_str())?;
+        let _lock = self.lock(&post.deployment)?;
         let before = read(&path, MAX_STAMP)?;
         if before.as_deref().map(version) != post.replaces {
             return Ok(Posted::Overtaken);
         }
         {
             // Nobody sweeps between the manifest and the stamp that names it.
-            let _sweeping = self.lock(MANIFESTS)?;
+            let _sweeping = self.lock_manifests()?;
             let place = self.manifest(digest);
             if read(&place, MAX_MANIFEST)?.as_deref() != Some(&*post.manifest) {
-                replace(&place, post.manifest.as_bytes())?;
+                replace_durably(&place, post.manifest.as_bytes())?;
             }
-            replace(&path, post.stamp.as_bytes())?;
+            replace_durably(&path, post.stamp.as_bytes())?;
             if before.is_some_and(|before| named(&before) != Some(digest)) {
                 self.sweep()?;
             }
@@ -111,10 +129,13 @@ fn listed(dir: &Utf8Path) -> Result<Vec<String>, SourceError> {
 /// A file's text; `None` if there is none. What is larger than may be, or no text, is cut or replaced, and is then
 /// no status.
 fn read(path: &Utf8Path, most: usize) -> Result<Option<String>, SourceError> {
-    let file = match File::open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(AS_IT_IS).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|error| io("open", path, error))?,
     };
+    if !file.metadata().map_err(|error| io("look at", path, error))?.is_file() {
+        return Err(io("open", path, std::io::Error::other("it is no file")));
+    }
     let mut bytes = Vec::new();
     file.take(most as u64).read_to_end(&mut bytes).map_err(|error| io("read", path, error))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
@@ -134,9 +155,16 @@ impl StatusStore for DirectoryStatus {
         let mut published = Published::default();
         let mut manifests: BTreeMap<ManifestDigest, Arc<str>> = BTreeMap::new();
         // A sweep may take the manifest of a stamp that was read just before it was replaced.
-        let _sweeping = if self.dir.exists() { Some(self.lock(MANIFESTS)?) } else { None };
+        let _sweeping = if self.dir.exists() { Some(self.lock_manifests()?) } else { None };
         for name in self.names()?.into_iter().filter(|name| of.means(name)) {
-            let Some(stamp) = read(&self.status(&name), MAX_STAMP)? else { continue };
+            let stamp = match read(&self.status(&name), MAX_STAMP) {
+                Ok(Some(stamp)) => stamp,
+                Ok(None) => continue,
+                Err(error) => {
+                    published.damaged.insert(name, in_one_line(&error));
+                    continue;
+                }
+            };
             let Some(digest) = named(&stamp) else {
                 published.damaged.insert(name, "it is no status".to_owned());
                 continue;
