@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 
 use camino::Utf8PathBuf;
 use jiff::Timestamp;
@@ -42,10 +42,24 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// As it is now; empty if there is none that can be read.
+    /// As it is now; empty if there is none that can be read, which is told: what was believed before is not known then.
     pub(super) fn load(workspace: &Workspace, publishing: &Publishing) -> Self {
-        let bytes = fs::read(file(workspace, publishing)).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        Self::read(workspace, publishing).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was published and believed before is not known");
+            Self::default()
+        })
+    }
+
+    /// Empty where there is none, and begun anew where it is damaged.
+    fn read(workspace: &Workspace, publishing: &Publishing) -> io::Result<Self> {
+        let bytes = match fs::read(file(workspace, publishing)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            bytes => bytes?,
+        };
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the memory of statuses is damaged, and begun anew");
+            Self::default()
+        }))
     }
 
     /// Changes it on top of what others made of it meanwhile.
@@ -57,7 +71,7 @@ impl Ledger {
         let path = file(workspace, publishing);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
         let _lock = lock(&path)?;
-        let before = Self::load(workspace, publishing);
+        let before = Self::read(workspace, publishing)?;
         let mut now = before.clone();
         change(&mut now);
         if now == before {
@@ -65,7 +79,9 @@ impl Ledger {
         }
         let text = serde_json::to_vec(&now).map_err(io::Error::other)?;
         let aside = path.with_extension("new");
-        fs::write(&aside, text)?;
+        let mut file = File::create(&aside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
         fs::rename(&aside, &path)
     }
 

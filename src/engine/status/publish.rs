@@ -77,15 +77,21 @@ pub fn publish_status(workspace: &Arc<Workspace>, reports: &[Report], options: &
         report.told.is_none() && due(report, ledger.said.get(&report.deployment), publishing, options.now)
     };
     let names = reports.iter().filter(is_due).map(|report| report.deployment.clone()).collect();
-    let wanted: BTreeSet<DeploymentName> = names;
+    let mut wanted: BTreeSet<DeploymentName> = names;
+    // One key may be at fault for many: that is said once, and the others are published.
+    let mut faults = BTreeSet::new();
+    wanted.retain(|name| {
+        let fault = unheard(publishing, voice, name);
+        let is_heard = fault.is_none();
+        faults.extend(fault);
+        is_heard
+    });
+    let mut unpublished: Vec<Unpublished> =
+        faults.into_iter().map(|why| Unpublished { deployment: None, why }).collect();
     if wanted.is_empty() {
-        return Vec::new();
-    }
-    if let Some(why) = unheard(publishing, voice, &wanted) {
-        return vec![Unpublished { deployment: None, why }];
+        return unpublished;
     }
     let resolutions = resolve(workspace, &wanted, &());
-    let mut unpublished = Vec::new();
     let mut drafts = BTreeMap::new();
     for (name, drafted) in look_at(workspace, &resolutions, &wanted, options, voice) {
         match drafted {
@@ -121,18 +127,20 @@ fn beat(name: &DeploymentName, heartbeat: Duration) -> Duration {
     heartbeat - heartbeat / 4 * u32::from(spread) / 256
 }
 
-/// Why nobody would believe this voice.
-fn unheard(publishing: &Publishing, voice: &Voice, names: &BTreeSet<DeploymentName>) -> Option<String> {
-    let pinned = |name: &DeploymentName| match voice.by {
+/// Why nobody would believe what this voice says of a deployment.
+fn unheard(publishing: &Publishing, voice: &Voice, name: &DeploymentName) -> Option<String> {
+    if !publishing.asks_for_a_key(name) {
+        return None;
+    }
+    let pinned = match voice.by {
         Publisher::Controller => publishing.key.clone(),
         Publisher::Host => publishing.hosts.get(name).cloned(),
     };
-    let name = names.iter().find(|name| publishing.asks_for_a_key(name))?;
     let place = match voice.by {
         Publisher::Controller => "status.key".to_owned(),
         Publisher::Host => format!("deployments.{name}.status_key"),
     };
-    match (&voice.key, pinned(name)) {
+    match (&voice.key, pinned) {
         (None, _) => Some(format!("there is no key to sign statuses with, and {place} asks for one")),
         (Some(key), None) => {
             Some(format!("fleet.toml does not pin the key of this machine: {place} = \"{}\"", key.public()))
