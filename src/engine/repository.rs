@@ -148,7 +148,10 @@ impl Repository {
     /// Files and links that a pattern may mean: below the directories that it names without wildcards, and no deeper
     /// than it goes. Links are not followed. What cannot be read is an error: deployments may lie there.
     fn files_for(&self, pattern: &str) -> Result<Vec<(Utf8PathBuf, Kind)>, LoadError> {
-        let depth = pattern.split('/').count();
+        // `**` stands for as many directories as there are.
+        let deep = pattern.split('/').any(|part| part.contains("**"));
+        let parts = pattern.split('/').count();
+        let depth = if deep { usize::MAX } else { parts };
         let directory = match self {
             Self::Directory(directory) => directory,
             Self::Commit(_, snapshot) => {
@@ -157,7 +160,7 @@ impl Repository {
             }
         };
         let (mut below, mut left) = (directory.clone(), depth);
-        for component in pattern.split('/').take(depth - 1) {
+        for component in pattern.split('/').take(parts - 1) {
             if component.contains(['*', '?', '[', '{']) {
                 break;
             }
@@ -329,6 +332,7 @@ mod tests {
             ("fleet.d/*.toml", vec!["fleet.d/x.toml"]),
             ("fleet.d/*/*.toml", vec!["fleet.d/a/y.toml"]),
             ("*/x.toml", vec!["fleet.d/x.toml"]),
+            ("fleet.d/**/z.toml", vec!["fleet.d/a/deep/z.toml"]),
             ("fleet.d/x.toml", vec!["fleet.d/x.toml"]),
             ("gone/*.toml", vec![]),
             ("fleet.d/x.toml/*.toml", vec![]),
