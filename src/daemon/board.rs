@@ -106,7 +106,7 @@ impl Board {
     pub fn complain(&mut self, problems: Vec<Problem>) {
         if self.view.problems != problems {
             let view = Arc::make_mut(&mut self.view);
-            view.totals.fleet_errors += u64::from(!problems.is_empty());
+            view.totals.fleet_errors += u64::from(problems.iter().any(Problem::is_of_fleet));
             view.problems = problems;
             view.revision += 1;
         }

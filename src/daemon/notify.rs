@@ -245,13 +245,13 @@ fn causes(view: &View) -> BTreeMap<String, Cause> {
         });
         cause.hosts.insert(host.to_owned());
     };
-    let broken = view.problems.iter().find(|problem| problem.about != About::Controller);
+    let broken = view.problems.iter().find(|problem| problem.is_of_fleet());
     if let Some(problem) = broken {
         let text = format!("the newest fleet.toml is not in force: {}", problem.message);
         let next = if problem.about == About::FleetFile { "packfleet validate" } else { "" };
         add(Topic::Failed, &text, &text, next, "the fleet");
     }
-    for problem in view.problems.iter().filter(|problem| problem.about == About::Controller) {
+    for problem in view.problems.iter().filter(|problem| !problem.is_of_fleet()) {
         let next = problem.hint.as_deref().unwrap_or_default();
         add(Topic::Failed, &problem.message, &problem.message, next, "the controller");
     }

@@ -228,9 +228,18 @@ impl Reader {
 
     /// The fleet that was taken last, for a loop that begins while what lies there is not to be taken.
     fn last_good(&self, upstream: &Upstream) -> Option<Force> {
-        let floor = self.terms.floor(upstream).ok()??;
-        let tip = upstream.at(&floor);
-        self.terms.signed(&tip).ok()?;
-        self.at(upstream, &tip).inspect_err(|error| tracing::debug!(%error, "no last good fleet")).ok()
+        let found = || {
+            let Some(floor) = self.terms.floor(upstream)? else { return Ok(None) };
+            let tip = upstream.at(&floor);
+            self.terms.signed(&tip)?;
+            self.at(upstream, &tip).map(Some)
+        };
+        let found: Result<Option<Force>, Trouble> = found();
+        found
+            .inspect_err(|error| {
+                tracing::warn!(why = in_one_line(error), "the fleet taken last cannot be used")
+            })
+            .ok()
+            .flatten()
     }
 }

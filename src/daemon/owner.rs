@@ -258,7 +258,7 @@ impl Owner {
                 let whole = trouble.whole();
                 if self.trouble.as_ref() != Some(&whole) {
                     self.trouble = Some(whole);
-                    let in_force = self.force.is_some();
+                    let in_force = self.force.is_some() || looked.new.is_some();
                     self.tell(&News::Trouble { trouble: &trouble, in_force });
                 }
             }

@@ -38,7 +38,8 @@ pub struct View {
     pub started: Timestamp,
     /// The last pass that ended.
     pub pass: Option<Pass>,
-    /// What is wrong with the newest fleet.toml; the last good one stays in force meanwhile.
+    /// What is wrong with the newest fleet.toml, where the last good one stays in force meanwhile, and with the
+    /// controller itself: [`Problem::about`] tells which.
     pub problems: Vec<Problem>,
     /// Where the rollout stands, in a sentence; `None` without stages.
     pub rollout: Option<String>,
@@ -87,6 +88,13 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Whether it keeps the newest fleet.toml from being obeyed.
     pub about: About,
+}
+
+impl Problem {
+    /// Whether it keeps the newest fleet.toml from being obeyed.
+    pub fn is_of_fleet(&self) -> bool {
+        self.about != About::Controller
+    }
 }
 
 /// What a [`Problem`] is about.
@@ -470,7 +478,7 @@ impl View {
 
     /// Whether something keeps the newest fleet.toml from being obeyed.
     pub fn is_out_of_force(&self) -> bool {
-        self.problems.iter().any(|problem| problem.about != About::Controller)
+        self.problems.iter().any(Problem::is_of_fleet)
     }
 
     /// One of the deployments.

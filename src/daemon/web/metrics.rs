@@ -103,7 +103,12 @@ fn whole(view: &View, registry: &mut Registry) {
         "Times that fleet.toml could not be put in force",
         view.totals.fleet_errors,
     );
-    gauge(registry, "fleet_problems", "What is wrong with the newest fleet.toml", view.problems.len());
+    gauge(
+        registry,
+        "fleet_problems",
+        "What is wrong with the newest fleet.toml",
+        view.problems.iter().filter(|it| it.is_of_fleet()).count(),
+    );
     gauge(registry, "orphans", "Deployments without a stanza", view.orphans.len());
     let sources = Counters::default();
     for (pack, errors) in &view.totals.source_errors {
