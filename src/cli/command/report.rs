@@ -9,6 +9,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::issue::{About, issue};
 use crate::engine::{Outcome, Recover, fleet};
 use crate::host::HistoryLine;
+use crate::model::cause::in_one_line;
 use crate::model::plan::Purpose;
 
 pub(super) fn run(args: &Report, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
@@ -21,11 +22,20 @@ pub(super) fn run(args: &Report, context: &Context, printer: &mut Printer) -> Re
     progress.end();
     let reports = reports?;
     // A history that cannot be read is no reason not to tell the rest.
-    let history = workspace.host(deployment).history().unwrap_or_default();
+    let (history, unread) = match workspace.host(deployment).history() {
+        Ok(history) => (history, None),
+        Err(error) => (Vec::new(), Some(in_one_line(&error))),
+    };
     let generation = |line: &&HistoryLine| !matches!(line.purpose, Purpose::Pause | Purpose::Resume);
     let last = history.iter().rfind(generation);
-    let about =
-        About { workspace: &workspace, deployment, reports: &reports, history: &history, now: context.now };
+    let about = About {
+        workspace: &workspace,
+        deployment,
+        reports: &reports,
+        history: &history,
+        unread,
+        now: context.now,
+    };
     printer.data(&issue(&about, last, &context.hints));
     let failed = reports.iter().any(|it| it.deployment == deployment.name && it.outcome == Outcome::Failed);
     Ok(if failed { Exit::Failed } else { Exit::Done })

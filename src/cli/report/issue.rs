@@ -33,13 +33,15 @@ pub struct About<'a> {
     pub reports: &'a [Report],
     /// What was done there, oldest first.
     pub history: &'a [HistoryLine],
+    /// Why that cannot be read, if it cannot.
+    pub unread: Option<String>,
     /// The time of all this.
     pub now: Timestamp,
 }
 
 /// The Markdown.
 pub fn issue(about: &About<'_>, last: Option<&HistoryLine>, hints: &Hints) -> String {
-    let About { workspace, deployment, reports, history, now } = about;
+    let About { workspace, deployment, reports, history, unread, now } = about;
     let name = &deployment.name;
     let Some(report) = reports.iter().find(|report| &report.deployment == name) else { return String::new() };
     let mut out = format!("### {name}: {}\n\n", words::outcome(report.outcome).0);
@@ -58,6 +60,10 @@ pub fn issue(about: &About<'_>, last: Option<&HistoryLine>, hints: &Hints) -> St
     if !history.is_empty() {
         out.push_str("\n#### What was done there\n\n");
         out.push_str(&fenced("text", &past(history)));
+    }
+    if let Some(why) = unread {
+        out.push_str("\n#### What was done there\n\n");
+        out.push_str(&fenced("text", &format!("not known: {}\n", shown(why))));
     }
     out.push_str("\n#### Where\n\n");
     out.push_str(&fenced("text", &environment(about, report)));
