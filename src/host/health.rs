@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::beneath::Dir;
-use super::state::{failed, name, read};
+use super::state::{Keeping, failed, name, read, rewrite};
 use super::{EditId, HostError};
 use crate::model::care::Aftercare;
 use crate::model::{PackName, TreePath};
@@ -156,15 +156,8 @@ impl Health {
 
     /// Makes it the last word, durably.
     pub(super) fn store(&self, state: &Dir) -> io::Result<()> {
-        match state.unlink(name::NEW_HEALTH) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed?,
-        }
-        let mut file = state.create(name::NEW_HEALTH)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        state.replace(name::NEW_HEALTH, state, name::HEALTH)?;
-        state.sync()
+        let bytes = serde_json::to_vec_pretty(self)?;
+        rewrite(state, name::NEW_HEALTH, name::HEALTH, &bytes, Keeping::Durable)
     }
 
     /// Whether the machine was started since, for all that is known: what ran then may not run now.

@@ -3,7 +3,7 @@
 //! `pause` in the state directory, JSON. One that cannot be read is an error and not none: somebody did not want
 //! anything to be changed. That it was begun or ended is a line of the history.
 
-use std::io::{self, Write};
+use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::beneath::Dir;
 use super::lock::Lock;
 use super::soak::Soak;
-use super::state::{Ground, Owner, failed, name, read, read_packed};
+use super::state::{Ground, Keeping, Owner, failed, name, read, read_packed, rewrite};
 use super::transaction::{open_or_make, state_or_make};
 use super::{HistoryLine, HostError, lines};
 use crate::model::plan::Purpose;
@@ -69,16 +69,8 @@ fn load(state: &Dir) -> Result<Option<Pause>, HostError> {
 }
 
 fn store(state: &Dir, pause: &Pause) -> io::Result<()> {
-    match state.unlink(name::NEW_PAUSE) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        removed => removed?,
-    }
-    let mut file = state.create(name::NEW_PAUSE)?;
-    let kept = Kept { format: FORMAT, pause: pause.clone() };
-    file.write_all(&serde_json::to_vec_pretty(&kept)?)?;
-    file.sync_all()?;
-    state.replace(name::NEW_PAUSE, state, name::PAUSE)?;
-    state.sync()
+    let kept = serde_json::to_vec_pretty(&Kept { format: FORMAT, pause: pause.clone() })?;
+    rewrite(state, name::NEW_PAUSE, name::PAUSE, &kept, Keeping::Durable)
 }
 
 /// Begins or ends a pause, under the lock, durably. Gives what was there before; the end of none is nothing.

@@ -6,13 +6,13 @@
 //! So it never says more than was seen. Being found ill ends a soak.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::beneath::Dir;
-use super::state::{name, read};
+use super::state::{Keeping, name, read, rewrite};
 use crate::model::record::{Record, RecordedPack};
 use crate::model::{PackName, TreeDigest};
 
@@ -51,13 +51,8 @@ impl Soak {
 
     /// Notes it. Not made durable: losing it costs a soak, and promises nothing.
     pub fn store(&self, state: &Dir) -> io::Result<()> {
-        match state.unlink(name::NEW_SOAK) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed?,
-        }
-        let mut file = state.create(name::NEW_SOAK)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        state.replace(name::NEW_SOAK, state, name::SOAK)
+        let bytes = serde_json::to_vec_pretty(self)?;
+        rewrite(state, name::NEW_SOAK, name::SOAK, &bytes, Keeping::Passing)
     }
 
     /// What somebody else says: since when each pack is as it is recorded, or gone.

@@ -5,7 +5,7 @@
 //! open directory, not on its name. Deliberately absent: repair. What is refused stays as it is.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use rustix::io::Errno;
 
@@ -136,6 +136,31 @@ pub fn read(dir: &Dir, name: &str) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// How well a file of the state directory is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is on the disk when it is said to be written.
+    Durable,
+    /// A power cut may lose it.
+    Passing,
+}
+
+/// Writes a file aside and renames it into its place, whatever lies at either name.
+pub fn rewrite(dir: &Dir, aside: &str, name: &str, bytes: &[u8], keeping: Keeping) -> io::Result<()> {
+    match dir.unlink(aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
+    let mut file = dir.create(aside)?;
+    file.write_all(bytes)?;
+    if keeping == Keeping::Passing {
+        return dir.replace(aside, dir, name);
+    }
+    file.sync_all()?;
+    dir.replace(aside, dir, name)?;
+    dir.sync()
+}
+
 /// Whose state it must be.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
@@ -212,12 +237,12 @@ pub fn packed(bytes: Vec<u8>) -> Result<Packed<'static>, RecordError> {
 /// if it is in the format before.
 pub fn read_about(state: &Dir, owner: Owner<'_>) -> Result<Option<Record>, HostError> {
     let reading = || failed("read", ".packfleet/record");
-    let mut file = match state.open(name::RECORD) {
+    let file = match state.open(name::RECORD) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(reading())?,
     };
     let mut head = Vec::new();
-    file.by_ref().take(packed::PREFIX as u64).read_to_end(&mut head).map_err(reading())?;
+    (&file).take(packed::PREFIX as u64).read_to_end(&mut head).map_err(reading())?;
     let Some(length) = packed::head_length(&head) else { return Ok(None) };
     file.take(length.saturating_sub(head.len()) as u64).read_to_end(&mut head).map_err(reading())?;
     let record = packed::about(&head).map_err(|source| HostError::Damaged {

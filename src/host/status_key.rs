@@ -3,7 +3,7 @@
 //! It is made once, by `bootstrap`, and never replaced: who wants another one removes the file, and pins the new key.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::beneath::Dir;
 use super::examine::{About, text};
 use super::lock::Lock;
 use super::prepare::{Intent, Step, StepState};
-use super::state::{Ground, failed, name, read};
+use super::state::{Ground, Keeping, failed, name, read, rewrite};
 use super::{HostError, Told};
 use crate::model::HostPath;
 use crate::model::cause::in_one_line;
@@ -86,14 +86,6 @@ fn make(state: &Dir, at: &HostPath) -> Result<(StepState, SecretStatusKey), Host
 fn write_new(state: &Dir) -> io::Result<SecretStatusKey> {
     let key = draw()?;
     let text = key.expose().map_err(io::Error::other)?;
-    match state.unlink(name::NEW_STATUS_KEY) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = state.create(name::NEW_STATUS_KEY)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    state.replace(name::NEW_STATUS_KEY, state, name::STATUS_KEY)?;
-    state.sync()?;
+    rewrite(state, name::NEW_STATUS_KEY, name::STATUS_KEY, text.as_bytes(), Keeping::Durable)?;
     Ok(key)
 }
