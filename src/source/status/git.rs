@@ -192,13 +192,11 @@ impl GitStatus {
     fn put(&self, repository: &Repository, post: &Post) -> Result<Posted, git2::Error> {
         let id = self.commit(repository, post)?;
         let reference = self.reference(&post.deployment);
-        let written = match &post.replaces {
-            None => repository.reference(&reference, id, false, "packfleet"),
-            Some(version) => match Oid::from_str(&version.0) {
-                Ok(seen) => repository.reference_matching(&reference, id, true, seen, "packfleet"),
-                Err(_) => return Ok(Posted::Overtaken),
-            },
-        };
+        // The zero id means that there is none. Unlike a check for absence it is compared under the lock of the ref.
+        let seen =
+            post.replaces.as_ref().map_or_else(|| Ok(Oid::ZERO_SHA1), |version| Oid::from_str(&version.0));
+        let Ok(seen) = seen else { return Ok(Posted::Overtaken) };
+        let written = repository.reference_matching(&reference, id, true, seen, "packfleet");
         match written {
             Ok(_) => Ok(Posted::Taken(Version(id.to_string()))),
             Err(error)
