@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use packfleet::engine::saved::Agreed;
 use packfleet::engine::status::{Voice, publish_status, read};
 use packfleet::engine::{
     Events, Offline, Options, Outcome, Recover, Report, Stop, Unmanaged, Workspace, fleet,
@@ -19,7 +20,7 @@ use packfleet::engine::{
 use packfleet::host::Trust;
 use packfleet::model::plan::{Action, Hold};
 use packfleet::model::stamp::Publisher;
-use packfleet::model::{DeploymentName, TreePath};
+use packfleet::model::{DeploymentName, DriftDigest, TreePath};
 
 /// Numbers from a seed.
 struct Numbers(u64);
@@ -123,9 +124,14 @@ fn options() -> Options {
 }
 
 fn survey(workspace: &Arc<Workspace>) -> Vec<Report> {
+    look(workspace, Unmanaged::Ignore)
+}
+
+/// A look that lists is one at everything.
+fn look(workspace: &Arc<Workspace>, list: Unmanaged) -> Vec<Report> {
     let nobody: Arc<dyn Events + Send + Sync> = Arc::new(());
     let all: BTreeSet<DeploymentName> = workspace.fleet.deployments.keys().cloned().collect();
-    fleet::survey(workspace, &all, &options(), &nobody).unwrap()
+    fleet::survey(workspace, &all, &Options { list, ..options() }, &nobody).unwrap()
 }
 
 fn apply(workspace: &Arc<Workspace>) {
@@ -261,6 +267,11 @@ fn holds(report: &Report) -> BTreeSet<&Hold> {
     report.survey.iter().flat_map(|survey| &survey.plan.holds).collect()
 }
 
+/// What a saved plan keeps of the tree.
+fn drift(report: &Report) -> DriftDigest {
+    Agreed::of(report).unwrap().drift
+}
+
 /// Compares one deployment; says whether anything was undecided.
 fn same(host: &Report, status: &Report, what: &str) -> bool {
     let told = status.told.as_ref().unwrap_or_else(|| panic!("{what}: {:?}", status.failure));
@@ -270,6 +281,7 @@ fn same(host: &Report, status: &Report, what: &str) -> bool {
         assert_eq!(host_plan.holds, status_plan.holds, "{what}");
         assert_eq!(host_plan.actions, status_plan.actions, "{what}");
         assert_eq!(host_plan.id(), status_plan.id(), "{what}: {:?}", told);
+        assert_eq!(drift(host), drift(status), "{what}: {told:?}");
         assert_eq!(
             (&host_plan.prune, &host_plan.renames),
             (&status_plan.prune, &status_plan.renames),
@@ -318,6 +330,9 @@ fn plans_from_statuses_are_plans_from_hosts_but_for_what_is_undecided() {
             let workspace = world.fleet(tag, &deployments);
             let from_hosts = survey(&workspace);
             let from_statuses = survey(&told(&world, &workspace));
+            for (host, whole) in from_hosts.iter().zip(&look(&workspace, Unmanaged::List)) {
+                assert_eq!(drift(host), drift(whole), "round {round}, {tag}, {}", host.deployment);
+            }
             assert_eq!(from_hosts.len(), from_statuses.len());
             for (host, status) in from_hosts.iter().zip(&from_statuses) {
                 let what = format!(

@@ -7,11 +7,12 @@ use crate::host::{EditId, Health, HostError, Observation, Recovery, TakenBack, V
 use crate::model::desired::Desired;
 use crate::model::pack::CommitId;
 use crate::model::plan::{Action, Cause, Conflict, HoldCause, Plan};
-use crate::model::{Content, DeploymentName, PackName, PlanId, TreePath};
+use crate::model::{Content, DeploymentName, PackName, TreePath};
 use crate::plan::gate::{Facts, Reason};
 use crate::plan::{Drift, Judged, Standing};
 
 use super::resolve::Resolved;
+use super::saved::Agreed;
 use super::status::{FromStatus, Unheard};
 use super::whereabouts::Whereabouts;
 
@@ -134,10 +135,10 @@ pub enum Failure {
     /// What would be carried out is not what was saved and agreed to; nothing was changed.
     #[error("{}", other_plan(.saved.as_ref(), .now.as_ref()))]
     OtherPlan {
-        /// The plan that was saved; `None` if there was nothing to do then.
-        saved: Option<PlanId>,
-        /// The plan now.
-        now: Option<PlanId>,
+        /// What was saved; `None` if there was nothing to do then.
+        saved: Option<Agreed>,
+        /// What it is now.
+        now: Option<Agreed>,
     },
     /// Nothing is known of it, and its host was not to be asked.
     #[error("{0}")]
@@ -164,15 +165,20 @@ pub enum Failure {
     Interrupted,
 }
 
-fn other_plan(saved: Option<&PlanId>, now: Option<&PlanId>) -> String {
-    let now = now.map_or("none".to_owned(), |now| format!("plan {}", now.short()));
+fn other_plan(saved: Option<&Agreed>, now: Option<&Agreed>) -> String {
+    let id = |agreed: &Agreed| format!("plan {}", agreed.plan.short());
+    let plan_now = now.map_or("none".to_owned(), id);
     match saved {
+        Some(saved) if now.is_some_and(|now| now.plan == saved.plan) => format!(
+            "its tree moved since {} was saved, in files that the plan leaves alone; nothing was changed",
+            id(saved)
+        ),
         Some(saved) => format!(
-            "plan {} was saved, and {now} is what would be done now: the host, its record or a pin moved; nothing was changed",
-            saved.short()
+            "{} was saved, and {plan_now} is what would be done now: the host, its record or a pin moved; nothing was changed",
+            id(saved)
         ),
         None => format!(
-            "nothing was to be done here when the plan was saved, and {now} is what would be done now: nothing was changed"
+            "nothing was to be done here when the plan was saved, and {plan_now} is what would be done now: nothing was changed"
         ),
     }
 }

@@ -1,24 +1,28 @@
 //! Saved plans: what was looked at and agreed to is what is carried out, or nothing is.
 //!
 //! ```text
-//! plan --out FILE ─► per deployment: the plan's id        one id over all of them
-//! apply FILE      ─► looked at and planned anew: the same id goes on, another one is refused, by name
+//! plan --out FILE ─► per deployment: the plan's id, and the drift       one id over all of them
+//! apply FILE      ─► looked at and planned anew: the same goes on, anything else is refused, by name
 //! ```
 //! A plan's id covers the generation, the record, every step with what lies there before and after, and the
-//! holds. So a host whose tree, generation or pins moved refuses alone, and the others proceed. The file holds no
-//! content and no time: the same plan makes the same file, here or on another machine.
+//! holds; the drift covers every path that is not in sync, whether a step is about it or not. So a host whose
+//! tree, generation or pins moved refuses alone, and the others proceed. The file holds no content and no time:
+//! the same plan makes the same file, here or on another machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{Failure, Outcome, Report};
+use super::pass;
+use super::report::{Failure, Outcome, Report, Survey};
 use super::workspace::Workspace;
+use crate::model::actual::Seen;
 use crate::model::fleet::Mode;
-use crate::model::{DeploymentName, FleetName, PlanId};
+use crate::model::{Content, DeploymentName, DriftDigest, Entry, FleetName, PlanId, TreePath};
+use crate::plan::{Judged, host_keys};
 
 /// The version of the file's layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// What the file says that it is.
 const KIND: &str = "saved-plan";
 
@@ -33,7 +37,49 @@ pub struct SavedPlan {
     /// One id over all plans.
     pub id: PlanId,
     /// What is to be carried out, by deployment. Those with nothing to do are not among them.
-    pub plans: BTreeMap<DeploymentName, PlanId>,
+    pub plans: BTreeMap<DeploymentName, Agreed>,
+}
+
+/// What was looked at and agreed to on one deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreed {
+    /// What would be done.
+    pub plan: PlanId,
+    /// The local edits and whatever else was not in sync, also where nothing would be done.
+    pub drift: DriftDigest,
+}
+
+impl Agreed {
+    /// What a look at a deployment shows; `None` if it could not be looked at.
+    pub fn of(report: &Report) -> Option<Self> {
+        let survey = report.survey.as_ref()?;
+        Some(Self { plan: survey.plan.id(), drift: drift(survey) })
+    }
+}
+
+/// Digest over the paths that are not in sync, host-owned ones apart, and what lies there: BLAKE3
+/// `derive_key("packfleet drift v1")` of their list by path. A look at some paths and one at all give the same, as
+/// whatever was not looked at is in sync; so does a status. Hence what that does not tell is left out: of a
+/// file with keys that are the host's, all but its kind.
+fn drift(survey: &Survey) -> DriftDigest {
+    let keys = pass::keys_of(survey);
+    let packs = survey.observation.record.iter().flat_map(|record| record.packs.values());
+    let recorded = host_keys::owned(packs);
+    let told = |(path, judged): (&TreePath, &Judged)| {
+        let seen = match &judged.actual {
+            Some(Seen::Entry(entry)) if keys.contains_key(path) || recorded.contains_key(path) => {
+                Some(Seen::Entry(Entry { content: Content::from_bytes([0; 32]), ..*entry }))
+            }
+            seen => seen.clone(),
+        };
+        (path.clone(), seen)
+    };
+    let seen: Vec<_> = survey.drift.drifted().map(told).collect();
+    let bytes = postcard::to_stdvec(&seen).expect("plain values serialise into memory");
+    let mut hasher = blake3::Hasher::new_derive_key("packfleet drift v1");
+    hasher.update(&bytes);
+    DriftDigest::from_bytes(*hasher.finalize().as_bytes())
 }
 
 /// A file that is no saved plan of this fleet.
@@ -69,7 +115,7 @@ impl SavedPlan {
         let plans = reports
             .iter()
             .filter(|report| goes(workspace, report))
-            .filter_map(|report| Some((report.deployment.clone(), report.survey.as_ref()?.plan.id())))
+            .filter_map(|report| Some((report.deployment.clone(), Agreed::of(report)?)))
             .collect();
         let fleet = workspace.fleet.name.clone();
         Self { format: FORMAT, kind: KIND.to_owned(), id: id_of(&fleet, &plans), fleet, plans }
@@ -101,7 +147,7 @@ impl SavedPlan {
         let mut refused = 0;
         for report in reports.iter_mut().filter(|report| report.selected) {
             let saved = self.plans.get(&report.deployment).copied();
-            let now = report.survey.as_ref().map(|survey| survey.plan.id());
+            let now = Agreed::of(report);
             if goes(workspace, report) && saved != now {
                 refused += 1;
                 report.outcome = Outcome::Refused;
@@ -130,14 +176,15 @@ fn goes(workspace: &Workspace, report: &Report) -> bool {
         && report.survey.as_ref().is_some_and(|survey| survey.plan.commits)
 }
 
-fn id_of(fleet: &FleetName, plans: &BTreeMap<DeploymentName, PlanId>) -> PlanId {
-    let mut hasher = blake3::Hasher::new_derive_key("packfleet saved plan v1");
+fn id_of(fleet: &FleetName, plans: &BTreeMap<DeploymentName, Agreed>) -> PlanId {
+    let mut hasher = blake3::Hasher::new_derive_key("packfleet saved plan v2");
     for name in [fleet.as_str()].into_iter().chain(plans.keys().map(DeploymentName::as_str)) {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
     }
-    for id in plans.values() {
-        hasher.update(id.as_bytes());
+    for Agreed { plan, drift } in plans.values() {
+        hasher.update(plan.as_bytes());
+        hasher.update(drift.as_bytes());
     }
     PlanId::from_bytes(*hasher.finalize().as_bytes())
 }

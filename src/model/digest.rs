@@ -106,6 +106,10 @@ digest!(
     /// One deployment's plan; no time and no fleet commit goes in.
     PlanId
 );
+digest!(
+    /// Every path of a deployment that is not in sync, and what lies there: what a plan's steps do not say of a tree.
+    DriftDigest
+);
 
 impl Content {
     /// Hashes bytes in memory.

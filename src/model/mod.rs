@@ -34,7 +34,9 @@ pub mod stamp;
 pub mod status_key;
 pub mod tree;
 
-pub use digest::{Content, DesiredDigest, ManifestDigest, PartDigest, PlanId, RecordDigest, TreeDigest};
+pub use digest::{
+    Content, DesiredDigest, DriftDigest, ManifestDigest, PartDigest, PlanId, RecordDigest, TreeDigest,
+};
 pub use name::{DeploymentName, FleetName, OverlayName, PackName, SourceName};
 pub use path::{HostPath, PathError, TreePath};
 pub use tree::{Entry, Kind, Tree};
