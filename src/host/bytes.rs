@@ -43,14 +43,11 @@ impl Stream<'_> {
     /// Bytes that are there, if they have this digest.
     pub fn of_verified(content: Content, bytes: Vec<u8>) -> Result<Self, BlobError> {
         if Content::of(&bytes) != content {
-            return Err(BlobError { content, why: WRONG.into() });
+            return Err(BlobError::wrong(content));
         }
         Ok(Self { length: bytes.len() as u64, bytes: Box::new(Cursor::new(bytes)) })
     }
 }
-
-/// What is said of a store that cannot be believed.
-const WRONG: &str = "the store gave bytes with another digest";
 
 /// Bytes from a store, checked against their digest.
 pub(super) fn verified(blobs: &dyn Blobs, content: Content) -> Result<Vec<u8>, HostError> {
@@ -58,7 +55,7 @@ pub(super) fn verified(blobs: &dyn Blobs, content: Content) -> Result<Vec<u8>, H
     if Content::of(&bytes) == content {
         return Ok(bytes);
     }
-    Err(HostError::Blob(BlobError { content, why: WRONG.into() }))
+    Err(HostError::Blob(BlobError::wrong(content)))
 }
 
 /// Bytes that a plan needs and that are not to be had.
@@ -69,4 +66,11 @@ pub struct BlobError {
     pub content: Content,
     /// What the store said.
     pub why: String,
+}
+
+impl BlobError {
+    /// Of a store that cannot be believed.
+    pub(super) fn wrong(content: Content) -> Self {
+        Self { content, why: "the store gave bytes with another digest".into() }
+    }
 }

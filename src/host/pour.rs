@@ -103,8 +103,7 @@ pub fn fill(
     if sink.holds(content) {
         return Ok(());
     }
-    let why = "the store gave bytes with another digest".into();
-    Err(HostError::Blob(BlobError { content, why }))
+    Err(HostError::Blob(BlobError::wrong(content)))
 }
 
 /// The digest of a file from its beginning; the next read of it begins there again.
