@@ -365,10 +365,11 @@ fn a_kept_agent_that_ended_is_replaced_before_it_is_asked() {
     for writes in [true, false] {
         for last_words in ["\\377\\377\\377\\377", ""] {
             let (upgrade, signs) = (Upgrade::new(), tempfile::tempdir().expect("a directory"));
-            // The first agent ends once `go` is there, as after a long silence; the next one stays.
+            // The first agent ends once `go` is there, as after a long silence; the next one stays. It is told only
+            // when its output is closed: until then nobody could know of its end.
             let script = "[ -e D/go ] && exec \"$A\" agent; exec 3<&0; \
                           (cat <&3 & p=$!; while [ ! -e D/go ]; do sleep 0.02; done; kill $p; printf 'LAST') \
-                          | \"$A\" agent; : >D/dead; exec sleep 60 >&-";
+                          | \"$A\" agent; exec >&-; : >D/dead; exec sleep 60";
             let directory = signs.path().to_str().expect("UTF-8");
             let script = script.replace("D/", &format!("{directory}/")).replace("LAST", last_words);
             let host = behind(Box::leak(script.into()), Duration::from_secs(60), upgrade.root.clone());
