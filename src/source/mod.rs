@@ -12,6 +12,7 @@ pub mod git;
 mod history;
 mod libgit2;
 mod listing;
+mod local;
 pub mod memo;
 pub mod memory;
 mod mirror;

@@ -12,8 +12,8 @@ use git2::{
     RemoteCallbacks, Repository,
 };
 
-use super::SourceError;
 use super::libgit2::trust_certificates;
+use super::{SourceError, local};
 use crate::model::fleet::Url;
 
 /// Branches and tags by their names below `refs/`, unpeeled.
@@ -48,12 +48,13 @@ pub(super) fn fetch(
         }
     }
     if wants(&listing) {
-        download(
-            connection.remote(),
-            repository,
-            url,
-            &["refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"],
-        )?;
+        if let Some(objects) = directory(url).and_then(local::objects) {
+            let tips: Vec<Oid> = listing.values().copied().collect();
+            local::bring(repository, &objects, &tips).map_err(|error| taking_in(url, &error))?;
+        } else {
+            let specs = ["refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"];
+            download(connection.remote(), repository, url, &specs)?;
+        }
     }
     Ok(listing)
 }
@@ -82,13 +83,18 @@ pub(super) fn download(
         .proxy_options(proxy())
         .download_tags(AutotagOption::None)
         .update_fetchhead(false);
-    remote.download(specs, Some(&mut options)).map_err(|error| match error.class() {
+    remote.download(specs, Some(&mut options)).map_err(|error| taking_in(url, &error))
+}
+
+/// What an origin gave, or was to give, could not be taken in.
+fn taking_in(url: &Url, error: &git2::Error) -> SourceError {
+    match error.class() {
         // The disk is full, or the mirror is damaged: no fault of the origin.
         ErrorClass::Os | ErrorClass::Filesystem | ErrorClass::Odb | ErrorClass::Indexer => {
-            SourceError::Read { what: format!("what {url} sent"), source: scrub(url, &error) }
+            SourceError::Read { what: format!("what {url} sent"), source: scrub(url, error) }
         }
-        _ => unreachable(url, &error),
-    })
+        _ => unreachable(url, error),
+    }
 }
 
 /// The directory of an origin on this machine.

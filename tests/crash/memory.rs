@@ -63,8 +63,9 @@ fn git(at: &Path, arguments: &[&str]) {
     assert!(git.current_dir(at).stdout(Stdio::null()).status().expect("git").success(), "{arguments:?}");
 }
 
-/// Installed, edited, put back with the edit saved, upgraded, taken back: twice 64 MiB, and never one of them whole
-/// in memory from a directory, and never two from git.
+/// Fetched, installed, edited, put back with the edit saved, upgraded, taken back: twice 64 MiB, and never one of them
+/// whole in memory from a directory, and never two from git. What git keeps in one file for itself is read whole, with
+/// its packed form beside it, and libgit2 maps what it has just written: three times the largest file while fetching.
 #[test]
 fn large_files_cost_no_memory() {
     for (kind, most) in [("path", 64), ("url", 160)] {
@@ -92,12 +93,13 @@ fn large_files_cost_no_memory() {
              deployments.home = {{ host = 'local', root = 'live', packs.p = {{ {version} }} }}\n"
         );
         fs::write(top.join("fleet.toml"), fleet).expect("a file");
-        let check = |words: &str| {
+        let within = |words: &str, most: u64| {
             let peak = peak_of(top, words);
             assert!(peak < most, "{kind}: {words}: {peak} MiB of memory, {most} are too much");
         };
+        let check = |words: &str| within(words, most);
         // Fetching from a path packs in this very process what a server would pack.
-        peak_of(top, "plan");
+        within("plan", 256);
         check("apply --yes");
         File::options()
             .append(true)
@@ -108,7 +110,7 @@ fn large_files_cost_no_memory() {
         check("apply --yes");
         large(&b, 3);
         next("two");
-        peak_of(top, "plan");
+        within("plan", 256);
         check("apply --yes");
         check("rollback home --yes");
         assert!(fs::read(top.join("live/a")).expect("a") == fs::read(&a).expect("a"));
