@@ -18,6 +18,7 @@ use crate::desired::overlay::Overlay;
 use crate::model::{Kind, OverlayName, TreePath};
 use crate::source::checkout::{self, FleetCommit};
 use crate::source::snapshot::Snapshot;
+use crate::source::working;
 
 /// The lock's name, beside the fleet file.
 pub(crate) const LOCK: &str = "fleet.lock";
@@ -66,21 +67,14 @@ impl Repository {
     pub(crate) fn text(&self, path: &TreePath) -> Result<String, LoadError> {
         match self {
             Self::Directory(directory) => {
-                let mut full = directory.clone();
-                for component in path.components() {
-                    full.push(component);
-                    if fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
-                        let source = io::Error::other("it is reached through a link");
-                        return Err(LoadError::Read { path: full, source });
-                    }
-                }
-                read_text(&full)
+                let failed = |source| LoadError::Read { path: directory.join(path.as_str()), source };
+                working::text(directory, path, MOST_TEXT).map_err(failed)
             }
             Self::Commit(directory, snapshot) => {
                 let failed = |source| LoadError::Read { path: directory.join(path.as_str()), source };
                 match snapshot.read(path).map_err(|error| failed(io::Error::other(error)))? {
                     None => Err(failed(io::ErrorKind::NotFound.into())),
-                    Some((Kind::Link, _)) => Err(failed(io::Error::other("it is reached through a link"))),
+                    Some((Kind::Link, _)) => Err(failed(io::Error::other(working::LINKED))),
                     Some((_, bytes)) => String::from_utf8(bytes)
                         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error))),
                 }
@@ -100,11 +94,7 @@ impl Repository {
     /// `fleet.lock`, if there is one.
     pub(crate) fn lock(&self) -> Result<Option<Lock>, LoadError> {
         let path = self.directory().join(LOCK);
-        let text = match self {
-            Self::Directory(_) => read_text(&path),
-            Self::Commit(..) => self.named(LOCK),
-        };
-        let text = match text {
+        let text = match self.named(LOCK) {
             Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -198,7 +188,12 @@ impl Repository {
     /// Every directory below `overlays/`, whole. A link in the place of an overlay is not followed.
     pub(crate) fn overlays(&self) -> Result<Overlays, LoadError> {
         let names: Vec<OverlayName> = match self {
-            Self::Directory(directory) => directories(&directory.join(OVERLAYS))?,
+            Self::Directory(directory) => {
+                let failed = |source| LoadError::Read { path: directory.join(OVERLAYS), source };
+                let top = TreePath::new(OVERLAYS).map_err(|error| failed(io::Error::other(error)))?;
+                let names = working::directories(directory, &top).map_err(failed)?;
+                names.iter().filter_map(|name| OverlayName::new(name).ok()).collect()
+            }
             Self::Commit(_, snapshot) => {
                 let inside = snapshot.paths().filter_map(|(path, _)| {
                     let mut components = path.as_str().splitn(3, '/');
@@ -222,18 +217,13 @@ impl Repository {
 
     /// All files of an overlay's directory; `None` if there is none.
     pub(crate) fn overlay_files(&self, name: &OverlayName) -> Result<Option<compose::Files>, String> {
-        let mut files = BTreeMap::new();
         match self {
             Self::Directory(directory) => {
-                let directory = directory.join(OVERLAYS).join(name.as_str());
-                match fs::symlink_metadata(&directory) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    Err(error) => return Err(format!("cannot read {directory}: {error}")),
-                    Ok(kind) if !kind.is_dir() => return Err(format!("{directory} is no directory")),
-                    Ok(_) => read_tree(&directory, None, &mut files)?,
-                }
+                let top = TreePath::new(&format!("{OVERLAYS}/{name}")).map_err(|error| error.to_string())?;
+                working::files(directory, &top)
             }
             Self::Commit(_, snapshot) => {
+                let mut files = BTreeMap::new();
                 let top = format!("{OVERLAYS}/{name}/");
                 for (path, _) in snapshot.paths() {
                     let Some(inner) = path.as_str().strip_prefix(&top) else { continue };
@@ -241,32 +231,10 @@ impl Repository {
                     let read = snapshot.read(path).map_err(|error| error.to_string())?;
                     files.extend(read.map(|file| (inner, file)));
                 }
-                if files.is_empty() {
-                    return Ok(None);
-                }
+                Ok((!files.is_empty()).then_some(files))
             }
         }
-        Ok(Some(files))
     }
-}
-
-fn directories(top: &Utf8Path) -> Result<Vec<OverlayName>, LoadError> {
-    let failed = |source| LoadError::Read { path: top.to_owned(), source };
-    let listing = match fs::symlink_metadata(top) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-        Ok(kind) if !kind.is_dir() => return Ok(Vec::new()),
-        Ok(_) => fs::read_dir(top).map_err(failed)?,
-    };
-    let mut names = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_str().and_then(|name| OverlayName::new(name).ok());
-        if entry.file_type().map_err(failed)?.is_dir() {
-            names.extend(name);
-        }
-    }
-    Ok(names)
 }
 
 fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
@@ -276,41 +244,6 @@ fn read_text(path: &Utf8Path) -> Result<String, LoadError> {
     let file = fs::File::open(path).map_err(failed)?;
     file.take(MOST_TEXT).read_to_string(&mut text).map_err(failed)?;
     Ok(text)
-}
-
-/// All files and links below a directory, by their path in the overlay.
-pub(super) fn read_tree(
-    directory: &Utf8Path,
-    below: Option<&TreePath>,
-    files: &mut BTreeMap<TreePath, (Kind, Vec<u8>)>,
-) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt;
-    let failed = |error: io::Error| format!("cannot read {directory}: {error}");
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let name = name.to_str().ok_or_else(|| format!("{name:?} is not UTF-8"))?;
-        let one = TreePath::new(name).map_err(|error| error.to_string())?;
-        let path = match below {
-            None => one,
-            Some(below) => below.join(&one).map_err(|error| error.to_string())?,
-        };
-        let full = directory.join(name);
-        let meta = fs::symlink_metadata(&full).map_err(failed)?;
-        if meta.is_dir() {
-            read_tree(&full, Some(&path), files)?;
-        } else if meta.is_symlink() {
-            let text = fs::read_link(&full).map_err(failed)?;
-            let text = text.to_str().ok_or_else(|| format!("the link text of {path} is not UTF-8"))?;
-            files.insert(path, (Kind::Link, text.as_bytes().to_vec()));
-        } else if meta.is_file() {
-            let kind = Kind::regular(meta.permissions().mode() & 0o100 != 0);
-            files.insert(path, (kind, fs::read(&full).map_err(failed)?));
-        } else {
-            return Err(format!("{path} is neither file, directory nor link"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

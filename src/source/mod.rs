@@ -26,6 +26,7 @@ mod spool;
 pub mod ssh;
 pub mod status;
 pub mod upstream;
+pub mod working;
 
 use std::io;
 

@@ -14,7 +14,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::Failure;
 use crate::desired::overlay::{MANIFEST, Overlay};
 use crate::desired::rebase::Changes;
-use crate::engine::repository::read_tree;
 use crate::engine::workspace::Workspace;
 use crate::model::{Kind, OverlayName, TreePath};
 
@@ -28,10 +27,9 @@ pub(super) fn directory(workspace: &Workspace, name: &OverlayName) -> Utf8PathBu
 
 /// Reads all files of an overlay's directory.
 pub(super) fn read(workspace: &Workspace, name: &OverlayName) -> Result<Files, Failure> {
-    let mut files = Files::new();
-    read_tree(&directory(workspace, name), None, &mut files)
-        .map_err(|why| Failure::Damaged { name: name.clone(), why })?;
-    Ok(files)
+    let damaged = |why| Failure::Damaged { name: name.clone(), why };
+    let files = workspace.overlay_files(name).map_err(damaged)?;
+    files.ok_or_else(|| damaged(format!("{} is not there", directory(workspace, name))))
 }
 
 /// Carries out changes, if what comes of them is an overlay. `manifest` is the new text of overlay.toml.
