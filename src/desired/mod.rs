@@ -23,6 +23,7 @@ mod cycle;
 mod deployments;
 mod document;
 mod location;
+mod mask;
 mod not_yet;
 mod noun;
 mod packs;

@@ -18,6 +18,9 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use regex::bytes::Regex;
 use serde::Deserialize;
 
+pub use super::mask::Text;
+use super::mask::{Mask, RawMask};
+
 /// The rules that every scan has.
 const OWN: &str = include_str!("secrets.toml");
 /// A line with this is passed over: somebody looked at it, in the text itself.
@@ -110,6 +113,9 @@ pub enum RulesError {
     /// Keywords that cannot be searched for.
     #[error("the keywords cannot be searched for")]
     Keywords(#[source] aho_corasick::BuildError),
+    /// Ours, without what is masked.
+    #[error("it does not say what is masked")]
+    Mask,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +128,8 @@ struct RawRules {
     allowlist: Option<RawAllowlist>,
     #[serde(default)]
     allowlists: Vec<RawAllowlist>,
+    /// Ours alone counts.
+    mask: Option<RawMask>,
 }
 
 #[derive(Default, Deserialize)]
@@ -209,6 +217,7 @@ struct Rule {
 pub struct Rules {
     rules: BTreeMap<String, Rule>,
     allowlists: Vec<Allowlist>,
+    mask: Mask,
     /// All keywords, and for each the rules that it wakes.
     keywords: AhoCorasick,
     wakes: Vec<Vec<String>>,
@@ -219,7 +228,8 @@ impl Rules {
     /// place of ours.
     pub fn new(of_fleet: Option<&str>) -> Result<Self, RulesError> {
         let (mut rules, mut allowlists) = (BTreeMap::new(), Vec::new());
-        for text in [Some(OWN), of_fleet].into_iter().flatten() {
+        let mask = Mask::new(add(OWN, &mut rules, &mut allowlists)?.ok_or(RulesError::Mask)?)?;
+        if let Some(text) = of_fleet {
             add(text, &mut rules, &mut allowlists)?;
         }
         let mut words: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -234,7 +244,7 @@ impl Rules {
             .match_kind(MatchKind::Standard)
             .build(words)
             .map_err(RulesError::Keywords)?;
-        Ok(Self { rules, allowlists, keywords, wakes })
+        Ok(Self { rules, allowlists, mask, keywords, wakes })
     }
 }
 
@@ -242,7 +252,7 @@ fn add(
     text: &str,
     rules: &mut BTreeMap<String, Rule>,
     allowlists: &mut Vec<Allowlist>,
-) -> Result<(), RulesError> {
+) -> Result<Option<RawMask>, RulesError> {
     let raw: RawRules = toml::from_str(text).map_err(|error| RulesError::Syntax {
         line: error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count()),
         why: error.message().to_owned(),
@@ -272,10 +282,10 @@ fn add(
         };
         rules.insert(rule.id, compiled);
     }
-    Ok(())
+    Ok(raw.mask)
 }
 
-fn compiled(regex: String, place: &str) -> Result<Regex, RulesError> {
+pub(super) fn compiled(regex: String, place: &str) -> Result<Regex, RulesError> {
     Regex::new(&regex).map_err(|source| RulesError::Regex { place: place.to_owned(), regex, source })
 }
 
@@ -350,14 +360,15 @@ pub fn scan(path: &str, text: &[u8], rules: &Rules) -> Vec<Finding> {
 }
 
 /// Where the secrets of a text lie, in order and apart from each other: what no report may show. Beside what
-/// the rules find, every value of a `.env` file is one.
-pub fn spans(path: &str, text: &[u8], rules: &Rules) -> Vec<Range<usize>> {
+/// the rules find, that is all that a [`Mask`] hides.
+pub fn spans(what: Text<'_>, text: &[u8], rules: &Rules) -> Vec<Range<usize>> {
+    let path = match what {
+        Text::File(path) => path,
+        Text::Words => "",
+    };
     let mut spans: Vec<Range<usize>> =
         hits(path, text, rules).into_iter().filter_map(|(_, place)| Some(place?.secret)).collect();
-    let name = path.rsplit('/').next().unwrap_or(path);
-    if name == ".env" || name.starts_with(".env.") || name.ends_with(".env") {
-        spans.extend(values(text));
-    }
+    spans.extend(rules.mask.spans(what, text));
     spans.sort_by_key(|span| (span.start, span.end));
     let mut apart: Vec<Range<usize>> = Vec::new();
     for span in spans {
@@ -367,21 +378,6 @@ pub fn spans(path: &str, text: &[u8], rules: &Rules) -> Vec<Range<usize>> {
         }
     }
     apart
-}
-
-/// What stands behind the first `=` of each line that is no comment.
-fn values(text: &[u8]) -> Vec<Range<usize>> {
-    let mut values = Vec::new();
-    let mut start = 0;
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let end = start + line.trim_ascii_end().len();
-        let equals = line.iter().position(|byte| *byte == b'=').map(|at| start + at + 1);
-        if let Some(from) = equals.filter(|from| *from < end && !line.trim_ascii_start().starts_with(b"#")) {
-            values.push(from..end);
-        }
-        start += line.len();
-    }
-    values
 }
 
 /// Where a rule's expression hit.

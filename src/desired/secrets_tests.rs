@@ -193,13 +193,17 @@ fn spans_lie_where_the_secrets_are() {
     let rules = Rules::new(None).unwrap();
     let token = format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5");
     let text = format!("a = 1\ntoken = \"{token}\"\nb = \"{token}\"\n");
-    let found = spans("x.toml", text.as_bytes(), &rules);
+    let found = spans(Text::File("x.toml"), text.as_bytes(), &rules);
     let found: Vec<&str> = found.into_iter().map(|span| &text[span]).collect();
     assert_eq!(found, [token.as_str(), token.as_str()]);
 
     let text = "# NAME=x\nPASSWORD=hunter2\nEMPTY=\nexport A=b=c\nplain\n";
-    let found =
-        |path| spans(path, text.as_bytes(), &rules).into_iter().map(|span| &text[span]).collect::<Vec<_>>();
-    assert_eq!(found("bot/.env"), ["hunter2", "b=c"]);
+    let found = |path| {
+        spans(Text::File(path), text.as_bytes(), &rules)
+            .into_iter()
+            .map(|span| &text[span])
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("bot/.env"), ["NAME=x", "hunter2", "b=c", "plain"]);
     assert_eq!(found("bot/environment"), Vec::<&str>::new());
 }

@@ -2,14 +2,15 @@
 //!
 //! A text is quoted with each secret replaced by a number, equal secrets by the same one within a report, so
 //! that a diff still has the lines that differ. No digest stands in its place: a short password could be found
-//! by trying. Lines keep their numbers. Deliberately absent: a promise that everything secret is recognised;
-//! the rules are those of `capture` and `export`, the fleet's `.gitleaks.toml` included.
+//! by trying. Lines keep their numbers. Better too much is masked than too little: beside what the rules of `capture`
+//! and `export` find, the fleet's `.gitleaks.toml` included, that is whatever a name calls a secret, and every value of
+//! files that hold secrets. Deliberately absent: a promise that everything secret is recognised.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::workspace::Workspace;
-use crate::desired::secrets::{Rules, spans};
+use crate::desired::secrets::{Rules, Text, spans};
 
 /// One report's masks.
 pub struct Mask<'w> {
@@ -25,18 +26,22 @@ impl<'w> Mask<'w> {
 
     /// A text of no file, as it may be shown.
     pub fn words(&self, text: &str) -> String {
-        String::from_utf8_lossy(&self.shown("", text.as_bytes())).into_owned()
+        String::from_utf8_lossy(&self.masked(Text::Words, text.as_bytes())).into_owned()
     }
 
     /// The text of a path as it may be shown.
     pub fn shown(&self, path: &str, text: &[u8]) -> Vec<u8> {
+        self.masked(Text::File(path), text)
+    }
+
+    fn masked(&self, what: Text<'_>, text: &[u8]) -> Vec<u8> {
         // Own rules that do not compile are a defect that a test finds; to show nothing then is safe.
         let Some(rules) = self.rules else {
             return b"(not shown: the rules for secrets are damaged)\n".to_vec();
         };
         let mut shown = Vec::with_capacity(text.len());
         let mut from = 0;
-        for span in spans(path, text, rules) {
+        for span in spans(what, text, rules) {
             shown.extend_from_slice(&text[from..span.start]);
             let secret = &text[span.clone()];
             let mut known = self.known.borrow_mut();

@@ -24,7 +24,7 @@ use super::state::{Ground, failed};
 use super::units;
 use super::{Evidence, HostError};
 use crate::desired::problem::masked_source;
-use crate::desired::secrets::{Rules, spans};
+use crate::desired::secrets::{Rules, Text, spans};
 use crate::model::care::{Check, Restart, Task, Tasks, Unit, Watched, seconds};
 use crate::model::{PackName, TreePath};
 
@@ -321,7 +321,7 @@ fn harmless(text: &str) -> String {
     // Without rules nothing can be known to be harmless.
     let Some(rules) = RULES.get_or_init(|| Rules::new(None).ok()) else { return "(not shown)".to_owned() };
     let (mut masked, mut at) = (Vec::new(), 0);
-    for secret in spans("", text.as_bytes(), rules) {
+    for secret in spans(Text::Words, text.as_bytes(), rules) {
         masked.extend_from_slice(&text.as_bytes()[at..secret.start]);
         masked.extend_from_slice(b"***");
         masked.extend(text[secret.clone()].bytes().filter(|byte| *byte == b'\n'));
