@@ -77,6 +77,23 @@ fn a_second_apply_writes_nothing_below_a_root() {
 }
 
 #[test]
+fn where_no_server_is_asked_no_certificate_is_read() {
+    let Some(demo) = Demo::applied() else { return };
+    let certificates = demo.path().join("certificates.pem");
+    fs::write(&certificates, "").expect("a file");
+    let log = demo.path().join("calls");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "trace=?open,openat", "-o"]).arg(&log);
+    strace.arg("-E").arg(format!("SSL_CERT_FILE={}", certificates.display()));
+    strace.arg(env!("CARGO_BIN_EXE_packfleet"));
+    demo.packfleet(strace, &["apply", "--yes"]);
+    let calls = fs::read_to_string(&log).expect("a log");
+    assert!(calls.contains("fleet.toml"), "nothing was traced:\n{calls}");
+    let reads = calls.lines().filter(|call| call.contains("certificates.pem") || call.contains(".crt\""));
+    assert_eq!(reads.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
 fn who_only_looks_writes_nothing_below_a_root() {
     let Some(demo) = Demo::applied() else { return };
     let root = demo.path().join("target/demo/prod");

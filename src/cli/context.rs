@@ -84,6 +84,8 @@ impl Context {
 
     /// Reads the fleet.
     pub fn load(&self) -> Result<Arc<Workspace>, CliError> {
+        // While there is one thread.
+        crate::source::begin(env::var_os("SSL_CERT_FILE").as_deref());
         let workspace = Workspace::load(&self.file, &self.cache)?;
         Ok(Arc::new(workspace.reached_by(Arc::clone(&self.reach))))
     }

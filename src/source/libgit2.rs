@@ -4,11 +4,17 @@
 //! setters take no lock. They are therefore set once, before the first repository of this process is
 //! opened, and never changed again. Headers are read here because git2's own way panics where damage made
 //! one that names no kind of object.
+//!
+//! When libgit2 begins, it has OpenSSL read all certificates of the system, for longer than most passes take.
+//! So it begins, where that can be done, while the environment says that there are none, and is told of them
+//! when the first server is asked for anything.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::raw::c_int;
-use std::ptr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::{fs, ptr};
 
 use git2::{ObjectType, Oid, Repository};
 
@@ -22,6 +28,50 @@ const SERVER_TIMEOUT: i32 = 60_000;
 const WINDOW: usize = 16 << 20;
 /// Bytes of all windows on packs.
 const WINDOWS: usize = 32 << 20;
+
+/// Where OpenSSL is told that a file holds all certificates.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+/// The variable as it was when libgit2 began without certificates; unset if it began with them.
+static HIDDEN: OnceLock<Option<OsString>> = OnceLock::new();
+
+/// Begins libgit2 without the system's certificates; the first server that is asked gets them. `certificates` is what
+/// the environment says of them: `SSL_CERT_FILE`. Does nothing where this process has a second thread already, and
+/// need not be called: what follows is only slower.
+pub fn begin(certificates: Option<&OsStr>) {
+    if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1) {
+        HIDDEN.get_or_init(|| begin_alone(certificates.map(OsStr::to_owned)));
+    }
+}
+
+#[expect(unsafe_code, reason = "the environment must not be changed while another thread reads it")]
+fn begin_alone(certificates: Option<OsString>) -> Option<OsString> {
+    // SAFETY: this thread is the only one, and the only one that could start another; neither libgit2 nor OpenSSL
+    // does when it begins. After these three lines the environment is what it was.
+    unsafe { std::env::set_var(CERTIFICATES, "/dev/null") };
+    libgit2_sys::init();
+    match &certificates {
+        // SAFETY: as above.
+        Some(file) => unsafe { std::env::set_var(CERTIFICATES, file) },
+        // SAFETY: as above.
+        None => unsafe { std::env::remove_var(CERTIFICATES) },
+    }
+    certificates
+}
+
+/// The file that OpenSSL would have read when libgit2 began.
+#[expect(unsafe_code, reason = "OpenSSL's own default is a C string")]
+fn hidden() -> Option<PathBuf> {
+    let file = match HIDDEN.get()? {
+        Some(file) => PathBuf::from(file),
+        None => {
+            // SAFETY: OpenSSL gives a constant string that ends.
+            let file = unsafe { CStr::from_ptr(openssl_sys::X509_get_default_cert_file()) };
+            PathBuf::from(OsStr::from_bytes(file.to_bytes()))
+        }
+    };
+    file.exists().then_some(file)
+}
 
 /// Makes the settings, the first time. Every way to a repository goes through here.
 pub(super) fn settle() {
@@ -43,11 +93,13 @@ pub(super) fn trust_certificates() {
 
 #[expect(unsafe_code, reason = "git2 marks setters of libgit2's globals as unsafe")]
 fn trust() {
-    let found = openssl_probe::probe();
+    let (found, hidden) = (openssl_probe::probe(), hidden());
+    let hidden = hidden.filter(|hidden| found.cert_file.as_ref() != Some(hidden));
     // SAFETY: `trust_certificates` runs this once, before any connection of this process exists that could read
     // what it writes; those of other threads wait for it.
     let results = unsafe {
         [
+            hidden.map(|file| git2::opts::set_ssl_cert_file(file)),
             found.cert_file.map(|file| git2::opts::set_ssl_cert_file(file)),
             found.cert_dir.map(|directory| git2::opts::set_ssl_cert_dir(directory)),
         ]

@@ -37,6 +37,7 @@ use crate::model::{Content, TreePath};
 
 pub use directory::DirectorySource;
 pub use git::GitSource;
+pub use libgit2::begin;
 pub use memo::Memo;
 pub use memory::MemorySource;
 pub use objects::ObjectStore;
