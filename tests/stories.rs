@@ -184,6 +184,7 @@ stories! {
     now
     only_here
     order
+    overlay_stages
     overlays
     plan_from_status
     pull

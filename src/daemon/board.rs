@@ -25,7 +25,7 @@ use crate::model::ranges::compress;
 use crate::model::rollout::stage_of;
 use crate::model::{DeploymentName, PackName};
 use crate::plan::Standing as PathStanding;
-use crate::plan::gate::{Reason, Wish};
+use crate::plan::gate::Reason;
 
 /// What one pass found.
 pub struct Passed<'a> {
@@ -210,7 +210,7 @@ fn stage(
         waits.clone().map(Reason::clears).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
     let soak = SignedDuration::try_from(fleet.rollout[number - 1].soak).unwrap_or_default();
     let well = report.facts.iter().flat_map(|facts| facts.packs.values());
-    let well = well.filter(|pack| pack.runs.is_some_and(|runs| pack.wants == Wish::Tree(runs)));
+    let well = well.filter(|pack| pack.is_as_wanted());
     let over = well.filter_map(|pack| pack.since?.checked_add(soak).ok()).max();
     let soaks_until = over.filter(|over| *over > now);
     Some(Stage { number, of, waits: waits.count() > 0, soaks_until, clears, stopped })

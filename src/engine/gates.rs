@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use crate::host::{HostError, Notes, Verdict};
 use crate::model::desired::Resolution;
 use crate::model::fleet::{Deployment, Fleet, Mode, State};
-use crate::model::record::Record;
+use crate::model::record::{Record, RecordedPack};
 use crate::model::rollout::stage_of;
-use crate::model::{DeploymentName, PackName, TreeDigest};
-use crate::plan::gate::{Facts, Fares, Gates, PackFacts, Reason, Wish};
+use crate::model::{DeploymentName, PackName};
+use crate::plan::gate::{Facts, Fares, Gates, Laid, PackFacts, Reason, Wish};
 
 use super::report::{Failure, Hurried, Outcome, Report};
 use super::resolve::Resolutions;
@@ -36,13 +36,14 @@ pub(super) fn facts(
         };
         let pack = |(name, resolution): (PackName, Resolution)| {
             let wants = wish(Some(&resolution));
-            let next = if let Wish::Tree(tree) = wants { Some(tree) } else { None };
+            let next = if let Wish::Laid(laid) = &wants { Some(laid.clone()) } else { None };
             (name, PackFacts { runs: None, since: None, wants, next, failed: false })
         };
         return Facts {
             packs: desired.packs.into_iter().map(pack).collect(),
             acts: false,
             held: false,
+            unnoted: false,
             state,
             pause: None,
         };
@@ -65,10 +66,10 @@ pub(super) fn facts(
         };
         let rejection = record.and_then(|record| record.rejected.get(name));
         PackFacts {
-            runs: record.and_then(|record| tree(record, name)),
+            runs: record.and_then(|record| laid(record, name)),
             since: record.and_then(|record| observation.notes.soak.since(record, name)),
             wants: wish(given),
-            next: if survey.plan.commits { tree(next, name) } else { record.and_then(|r| tree(r, name)) },
+            next: if survey.plan.commits { laid(next, name) } else { record.and_then(|r| laid(r, name)) },
             // What nobody vouches for any more is no failure either: it lags.
             failed: state != Fares::Unheard
                 && digest
@@ -78,19 +79,24 @@ pub(super) fn facts(
     };
     let packs: BTreeMap<PackName, PackFacts> =
         names.into_iter().map(|name| (name.clone(), pack(name))).collect();
-    let moves = packs.values().any(|pack| pack.next != pack.runs);
+    let moves = packs.values().any(PackFacts::moves);
     let acts = survey.plan.commits && (moves || !survey.plan.actions.is_empty());
     let held = !acts && !survey.plan.holds.is_empty();
-    Facts { packs, acts, held, state, pause: observation.notes.pause.clone() }
+    let unnoted = record.is_some_and(|record| !observation.notes.soak.is_of(record));
+    Facts { packs, acts, held, unnoted, state, pause: observation.notes.pause.clone() }
 }
 
-fn tree(record: &Record, pack: &PackName) -> Option<TreeDigest> {
-    record.packs.get(pack).map(|pack| pack.pin.tree)
+fn laid(record: &Record, pack: &PackName) -> Option<Laid> {
+    record.packs.get(pack).map(as_laid)
+}
+
+fn as_laid(pack: &RecordedPack) -> Laid {
+    Laid { tree: pack.pin.tree, desired: pack.desired, overlays: pack.overlays.iter().cloned().collect() }
 }
 
 fn wish(given: Option<&Resolution>) -> Wish {
     match given {
-        Some(Resolution::Pinned(pack)) => Wish::Tree(pack.recorded.pin.tree),
+        Some(Resolution::Pinned(pack)) => Wish::Laid(as_laid(&pack.recorded)),
         Some(Resolution::Held(_)) => Wish::Unknown,
         None => Wish::Absent,
     }
@@ -126,9 +132,9 @@ pub(super) fn ended(before: Facts, report: &Report, now: Timestamp) -> Facts {
     if report.committed.is_some() {
         facts.acts = false;
     }
-    for pack in facts.packs.values_mut().filter(|pack| pack.next != pack.runs) {
+    for pack in facts.packs.values_mut().filter(|pack| pack.moves()) {
         if report.committed.is_some() {
-            (pack.runs, pack.since) = (pack.next, Some(now));
+            (pack.runs, pack.since) = (pack.next.clone(), Some(now));
         } else {
             pack.failed |= fails;
         }
@@ -139,8 +145,8 @@ pub(super) fn ended(before: Facts, report: &Report, now: Timestamp) -> Facts {
 /// The same, before it was tried: if all goes well.
 pub(super) fn foreseen(before: &Facts, now: Timestamp) -> Facts {
     let mut facts = Facts { acts: false, ..before.clone() };
-    for pack in facts.packs.values_mut().filter(|pack| pack.next != pack.runs) {
-        (pack.runs, pack.since) = (pack.next, Some(now));
+    for pack in facts.packs.values_mut().filter(|pack| pack.moves()) {
+        (pack.runs, pack.since) = (pack.next.clone(), Some(now));
     }
     facts
 }
@@ -209,7 +215,8 @@ pub(super) fn soaks(
         Some(since.checked_add(stage.soak).is_ok_and(|over| over <= options.now))
     };
     let asked = options.recover == Recover::Asked && !record.packs.is_empty();
-    asked || record.packs.keys().any(|pack| is_over(pack) != Some(true))
+    // What was lost is noted anew: the clock begins when somebody looks.
+    asked || !notes.soak.is_of(record) || record.packs.keys().any(|pack| is_over(pack) != Some(true))
 }
 
 /// Everything that is known while a fleet is gone through.

@@ -7,10 +7,11 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use super::HistoryLine;
 use super::beneath::Dir;
 use super::journal::{Manifest, slot};
 use super::live::Live;
-use super::state::name;
+use super::state::{name, read};
 
 /// How far back a line is looked for.
 const REACH: u64 = 64 << 10;
@@ -38,6 +39,13 @@ pub fn write(live: &mut Live<'_>, state: &Dir, slots: &Dir, manifest: &Manifest)
         once(&mut dir.append(path.file_name())?, line)?;
     }
     slots.unlink(slot::UNLOGGED)
+}
+
+/// The lines of the history, the oldest first. One that cannot be read is left out: a torn line is the last one's,
+/// and the next apply writes it anew.
+pub fn history(state: &Dir) -> io::Result<Vec<HistoryLine>> {
+    let bytes = read(state, name::HISTORY)?.unwrap_or_default();
+    Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 /// Adds a line to a file of the state directory, durably.

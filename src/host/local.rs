@@ -23,7 +23,7 @@ use super::watch::RootWatch;
 use super::{
     Actual, Applied, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance, Health,
     HistoryLine, Host, HostError, Interrupted, Look, Narrow, Narrowed, Notes, Observation, Pausing, Recovery,
-    Resume, SavedEdit, Sink, Stirs, Trust, Unchanged, check, features, glance, listing, narrow, pause,
+    Resume, SavedEdit, Sink, Stirs, Trust, Unchanged, check, features, glance, lines, listing, narrow, pause,
     transaction,
 };
 use crate::model::record::Record;
@@ -248,10 +248,7 @@ impl Host for LocalHost {
 
     fn history(&self) -> Result<Vec<HistoryLine>, HostError> {
         let Some(state) = self.state()? else { return Ok(Vec::new()) };
-        let bytes = state::read(&state, name::HISTORY).map_err(failed("read", ".packfleet/history"))?;
-        let bytes = bytes.unwrap_or_default();
-        // A torn line is the last one's; the next apply writes it anew.
-        Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        lines::history(&state).map_err(failed("read", ".packfleet/history"))
     }
 
     fn generations(&self) -> Result<Vec<Generation>, HostError> {

@@ -1,7 +1,7 @@
-//! Since when which pack's tree has been well on a host: what a rollout waits for.
+//! Since when which pack has been well on a host as it is rendered there: what a rollout waits for.
 //!
-//! `soak` in the state directory, JSON: for each pack the tree, since when, and the generation that put it. It is
-//! written after a commit and counts only for the record of that very generation; where a crash came between, or
+//! `soak` in the state directory, JSON: for each pack the tree, what that is rendered to, since when, and the
+//! generation that put it. Another overlay is another clock, as another tree is. It is written after a commit and counts only for the record of that very generation; where a crash came between, or
 //! it is lost or cannot be read, nothing is known, and the clock starts when somebody looks and finds all well.
 //! So it never says more than was seen. Being found ill ends a soak.
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::beneath::Dir;
 use super::state::{Keeping, name, read, rewrite};
-use crate::model::record::{Record, RecordedPack};
-use crate::model::{PackName, TreeDigest};
+use crate::model::record::Record;
+use crate::model::{DesiredDigest, PackName, TreeDigest};
 
 /// The version of the file.
 const FORMAT: u32 = 1;
@@ -35,6 +35,8 @@ pub struct Soak {
 struct Soaking {
     /// The tree that is installed; `None`: it was taken away.
     tree: Option<TreeDigest>,
+    /// What it is rendered to.
+    desired: Option<DesiredDigest>,
     /// Since when it has been well; `None`: it is not.
     since: Option<Timestamp>,
     /// The generation that put it.
@@ -57,28 +59,26 @@ impl Soak {
 
     /// What somebody else says: since when each pack is as it is recorded, or gone.
     pub fn told(record: &Record, since: &BTreeMap<PackName, Timestamp>) -> Self {
-        let noted = |(name, pack): (&PackName, &RecordedPack)| {
-            let since = since.get(name).copied();
-            (name.clone(), Soaking { tree: Some(pack.pin.tree), since, generation: record.generation })
+        let names = record.packs.keys().chain(since.keys());
+        let noted = |name: &PackName| {
+            let soaking = Soaking::of(record, name, since.get(name).copied(), record.generation);
+            (name.clone(), soaking)
         };
-        let gone = since.iter().filter(|(name, _)| !record.packs.contains_key(*name)).map(|(name, since)| {
-            (name.clone(), Soaking { tree: None, since: Some(*since), generation: record.generation })
-        });
-        let packs = record.packs.iter().map(noted).chain(gone).collect();
-        Self { format: FORMAT, generation: record.generation, packs }
+        let packs = names.map(noted).collect();
+        // Whoever published nothing of any pack had lost what was noted, or found all ill: no word for what is gone.
+        let generation = if since.is_empty() { 0 } else { record.generation };
+        Self { format: FORMAT, generation, packs }
     }
 
     /// What is to be noted once `next` is committed over `before`, at `now`.
     #[must_use]
     pub fn after(&self, before: Option<&Record>, next: &Record, now: Timestamp) -> Self {
-        let gone = self.packs.iter().filter(|(_, noted)| noted.tree.is_none()).map(|(name, _)| name);
         let was = before.into_iter().flat_map(|record| record.packs.keys());
-        let names: BTreeSet<&PackName> = was.chain(next.packs.keys()).chain(gone).collect();
+        let names: BTreeSet<&PackName> = was.chain(next.packs.keys()).chain(self.packs.keys()).collect();
         let packs = names.into_iter().map(|pack| {
-            let tree = tree(next, pack);
+            let anew = Soaking::of(next, pack, Some(now), next.generation);
             let known = before.and_then(|before| self.noted(before, pack));
-            let stays = known.filter(|noted| noted.tree == tree).cloned();
-            let anew = Soaking { tree, since: Some(now), generation: next.generation };
+            let stays = known.filter(|noted| noted.is_same(&anew)).cloned();
             (pack.clone(), stays.unwrap_or(anew))
         });
         Self { format: FORMAT, generation: next.generation, packs: packs.collect() }
@@ -96,7 +96,7 @@ impl Soak {
 
     fn noted(&self, record: &Record, pack: &PackName) -> Option<&Soaking> {
         let noted = self.packs.get(pack).filter(|_| self.generation == record.generation)?;
-        (noted.tree == record.packs.get(pack).map(|pack| pack.pin.tree)).then_some(noted)
+        noted.is_same(&Soaking::of(record, pack, None, 0)).then_some(noted)
     }
 
     /// Packs of which something is noted, those that are gone among them.
@@ -109,9 +109,20 @@ impl Soak {
         self.generation == record.generation
     }
 
+    /// Packs that were there once, as the history tells: of one that is gone, too, it counts since when it is, and a
+    /// note that was lost does not tell that it was there.
+    #[must_use]
+    pub fn recalling(mut self, once: impl Iterator<Item = PackName>) -> Self {
+        for name in once {
+            let gone = Soaking { tree: None, desired: None, since: None, generation: 0 };
+            self.packs.entry(name).or_insert(gone);
+        }
+        self
+    }
+
     /// Whether all that is recorded is noted as well.
     pub fn is_whole(&self, record: &Record) -> bool {
-        record.packs.keys().all(|pack| self.since(record, pack).is_some())
+        self.is_of(record) && record.packs.keys().all(|pack| self.since(record, pack).is_some())
     }
 
     /// These packs were found ill; none: it is not known which.
@@ -128,10 +139,9 @@ impl Soak {
     /// All that is recorded was found well: what was not known to be is so from now on.
     #[must_use]
     pub fn well(&self, record: &Record, now: Timestamp) -> Self {
-        let gone = self.packs.iter().filter(|(_, noted)| noted.tree.is_none()).map(|(name, _)| name);
-        let names: BTreeSet<&PackName> = record.packs.keys().chain(gone).collect();
+        let names: BTreeSet<&PackName> = record.packs.keys().chain(self.packs.keys()).collect();
         let packs = names.into_iter().map(|pack| {
-            let anew = Soaking { tree: tree(record, pack), since: None, generation: 0 };
+            let anew = Soaking::of(record, pack, None, 0);
             let noted = self.noted(record, pack).cloned().unwrap_or(anew);
             (pack.clone(), Soaking { since: noted.since.or(Some(now)), ..noted })
         });
@@ -139,17 +149,27 @@ impl Soak {
     }
 }
 
-fn tree(record: &Record, pack: &PackName) -> Option<TreeDigest> {
-    record.packs.get(pack).map(|pack| pack.pin.tree)
+impl Soaking {
+    /// What is recorded of a pack.
+    fn of(record: &Record, pack: &PackName, since: Option<Timestamp>, generation: u64) -> Self {
+        let recorded = record.packs.get(pack);
+        let (tree, desired) = (recorded.map(|pack| pack.pin.tree), recorded.map(|pack| pack.desired));
+        Self { tree, desired, since, generation }
+    }
+
+    /// Whether the same lies there.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.tree, self.desired) == (other.tree, other.desired)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::DesiredDigest;
     use crate::model::HostPath;
     use crate::model::fleet::Edits;
     use crate::model::pack::{InstallMap, Modes, Pin};
+    use crate::model::record::RecordedPack;
 
     fn record(generation: u64, packs: &[(&str, u8)]) -> Record {
         let at = HostPath::new("/r").unwrap();
@@ -227,6 +247,36 @@ mod tests {
         let mended = soak.well(&two, at(40));
         assert_eq!(since(&mended, &two, "a"), Some(40));
         assert_eq!(mended.began(&two, &"a".parse().unwrap()), Some(0));
+    }
+
+    #[test]
+    fn another_rendering_of_the_same_tree_soaks_anew() {
+        let (one, mut two) = (record(1, &[("a", 1), ("b", 1)]), record(2, &[("a", 1), ("b", 1)]));
+        let overlaid: &PackName = &"a".parse().unwrap();
+        two.packs.get_mut(overlaid).unwrap().desired = DesiredDigest::from_bytes([7; 32]);
+        let soak = Soak::default().after(None, &one, at(10)).after(Some(&one), &two, at(20));
+        assert_eq!((since(&soak, &two, "a"), since(&soak, &two, "b")), (Some(20), Some(10)));
+        assert_eq!(soak.began(&two, &"a".parse().unwrap()), Some(2));
+    }
+
+    #[test]
+    fn what_went_is_known_to_have_been_there_though_the_note_was_lost() {
+        let (one, two) = (record(1, &[("a", 1), ("b", 1)]), record(2, &[("a", 1)]));
+        let was = || ["a", "b"].map(|name| name.parse().unwrap()).into_iter();
+        assert!(!Soak::default().is_of(&two) && !Soak::default().is_whole(&two));
+        let lost = Soak::default().recalling(was());
+        assert_eq!(since(&lost, &two, "b"), None);
+        let mended = lost.well(&two, at(40));
+        assert_eq!((since(&mended, &two, "a"), since(&mended, &two, "b")), (Some(40), Some(40)));
+        assert!(mended.is_whole(&two));
+        // The commit that took it away was noted by nobody.
+        let soak = Soak::default().after(None, &one, at(10));
+        assert_eq!(since(&soak.well(&two, at(50)), &two, "b"), Some(50));
+        let three = record(3, &[("a", 1)]);
+        assert_eq!(since(&soak.after(Some(&two), &three, at(60)), &three, "b"), Some(60));
+        // A status with no word on any pack is no word on what is gone.
+        assert!(!Soak::told(&two, &BTreeMap::new()).is_of(&two));
+        assert!(Soak::told(&two, &[("a".parse().unwrap(), at(10))].into()).is_of(&two));
     }
 
     #[test]

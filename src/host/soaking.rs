@@ -14,7 +14,7 @@ use super::soak::Soak;
 use super::state::{Ground, Owner, read_packed};
 use super::tend::Tend;
 use super::transaction::Round;
-use super::{Evidence, Health, HostError, Recovery, Resume, Verdict};
+use super::{Evidence, Health, HostError, Recovery, Resume, Verdict, lines};
 use crate::model::plan::Purpose;
 use crate::model::record::Record;
 
@@ -37,11 +37,25 @@ impl Round<'_> {
 
     /// Notes for how long all has been well, after a commit.
     pub(super) fn soak_after(&self, before: Option<&Record>, next: &Record, ill: Option<&Evidence>) {
-        let soak = Soak::load(self.state).after(before, next, self.now);
+        let soak = self.noted(before).after(before, next, self.now);
         match ill {
             Some(ill) => self.keep(&soak.ill(next.generation, &at_fault(std::slice::from_ref(ill)))),
             None => self.keep(&soak),
         }
+    }
+
+    /// What is noted. Where that is not of what stands, because it was lost or somebody died before noting, the history
+    /// tells what else was there once.
+    fn noted(&self, record: Option<&Record>) -> Soak {
+        let soak = Soak::load(self.state);
+        if record.is_none_or(|record| soak.is_of(record)) {
+            return soak;
+        }
+        let history = lines::history(self.state).unwrap_or_else(|error| {
+            tracing::warn!(%error, root = %self.ground.at, "the history cannot be read");
+            Vec::new()
+        });
+        soak.recalling(history.into_iter().flat_map(|line| line.packs.into_keys()))
     }
 
     /// Keeps what is noted of soaking. That it cannot be written costs time and nothing more.
@@ -76,7 +90,7 @@ pub(super) fn looked(round: &Round<'_>) -> Result<Option<Recovery>, HostError> {
     let tasks = round.care.glance(|pack| record.packs.contains_key(pack));
     let mut tend = Tend::new(round.ground, tasks, Timestamp::now(), None);
     let Err(evidence) = tend.quick().and_then(|()| tend.watch()) else {
-        let soak = Soak::load(round.state);
+        let soak = round.noted(Some(&record));
         let well = soak.well(&record, round.now);
         if well != soak {
             round.keep(&well);

@@ -6,7 +6,8 @@
 //! ```
 //! A deployment of a later stage moves to a pack tree only when every deployment of the earlier stages which wants
 //! that very tree runs it, and has been well for its stage's soak; and where earlier stages have the pack at all,
-//! one of them must want it. Failures that a stage may have (`max_failures`) are not waited for; more than that
+//! one of them must want it. What a tree is rendered to (overlays laid over it, the install map) is staged as well:
+//! see [`Step::bears_on`] for who tries it for whom. Failures that a stage may have (`max_failures`) are not waited for; more than that
 //! stop the tree in this stage and in all later ones. A host that does not answer is no failure, but it is not
 //! known to run anything either. Only a deployment with something to do has reasons: nobody else waits.
 //!
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::window::{Opening, opening};
 use crate::model::fleet::{Deployment, Mode};
 use crate::model::rollout::{Pause, Stage, stage_of};
-use crate::model::{DeploymentName, PackName, TreeDigest};
+use crate::model::{DeploymentName, DesiredDigest, OverlayName, PackName, TreeDigest};
 
 /// One deployment as others see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,37 +35,70 @@ pub struct Facts {
     pub acts: bool,
     /// Whether a plan has nothing to do there because all of it is held.
     pub held: bool,
+    /// Whether what is noted there of soaking was lost: nobody knows since when a pack is gone that is not there.
+    pub unnoted: bool,
     /// How it fares.
     pub state: Fares,
     /// The pause that is kept on the host.
     pub pause: Option<Pause>,
 }
 
-/// One pack there. Trees are those of the pack, before overlays; `None` is "not installed".
+/// What of a pack lies on a deployment, or should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Laid {
+    /// The pack's tree, before overlays.
+    pub tree: TreeDigest,
+    /// What it is rendered to there.
+    pub desired: DesiredDigest,
+    /// What is laid over it.
+    pub overlays: BTreeSet<OverlayName>,
+}
+
+impl Laid {
+    /// Whether the same lies there, whatever its overlays are called.
+    fn same(a: Option<&Self>, b: Option<&Self>) -> bool {
+        let key = |laid: &Self| (laid.tree, laid.desired);
+        a.map(key) == b.map(key)
+    }
+}
+
+/// One pack there; `None` is "not installed".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackFacts {
     /// What is installed.
-    pub runs: Option<TreeDigest>,
+    pub runs: Option<Laid>,
     /// Since when it has been well with that; `None`: it is not, or that is not known.
     pub since: Option<Timestamp>,
     /// What the fleet file leads to.
     pub wants: Wish,
     /// What a plan would leave there: what is wanted, unless something holds the pack.
-    pub next: Option<TreeDigest>,
+    pub next: Option<Laid>,
     /// Whether what is wanted was tried there and failed.
     pub failed: bool,
 }
 
 /// What the fleet file leads to for one pack on one deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wish {
-    /// This tree.
-    Tree(TreeDigest),
+    /// This.
+    Laid(Laid),
     /// It should not be there.
     Absent,
     /// That could not be told.
     Unknown,
+}
+
+impl PackFacts {
+    /// Whether it would be another one afterwards.
+    pub fn moves(&self) -> bool {
+        !Laid::same(self.runs.as_ref(), self.next.as_ref())
+    }
+
+    /// Whether what is wanted is installed.
+    pub fn is_as_wanted(&self) -> bool {
+        matches!(&self.wants, Wish::Laid(laid) if Laid::same(self.runs.as_ref(), Some(laid)))
+    }
 }
 
 /// How a deployment fares.
@@ -129,6 +163,16 @@ pub enum PausedBy {
     Command,
 }
 
+/// What of a pack is another one after a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Its tree.
+    Tree,
+    /// What the same tree is rendered to: an overlay, or where it is installed.
+    Rendering,
+}
+
 /// One reason to leave a deployment as it is for now. Stages are numbered from 1, as people count them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -152,6 +196,8 @@ pub enum Reason {
         pack: PackName,
         /// The tree; `None`: the pack goes.
         tree: Option<TreeDigest>,
+        /// What of it is another one.
+        change: Change,
         /// How long that stage soaks, in seconds.
         soak: u64,
         /// Who does not let it go on yet, and why.
@@ -221,18 +267,75 @@ impl Reason {
 
 impl Facts {
     /// Where a pack would go there: by the plan, or once what is held is not held any more.
-    fn goal(&self, pack: &PackFacts) -> Option<TreeDigest> {
-        match pack.wants {
-            _ if self.acts => pack.next,
-            Wish::Tree(tree) if !pack.failed => Some(tree),
+    fn goal<'a>(&self, pack: &'a PackFacts) -> Option<&'a Laid> {
+        match &pack.wants {
+            _ if self.acts => pack.next.as_ref(),
+            Wish::Laid(laid) if !pack.failed => Some(laid),
             Wish::Absent if !pack.failed => None,
-            _ => pack.runs,
+            _ => pack.runs.as_ref(),
         }
     }
 
     /// Whether a pack would be another one afterwards.
     pub fn moves(&self) -> bool {
-        (self.acts || self.held) && self.packs.values().any(|pack| self.goal(pack) != pack.runs)
+        let moves = |pack: &PackFacts| !Laid::same(self.goal(pack), pack.runs.as_ref());
+        (self.acts || self.held) && self.packs.values().any(moves)
+    }
+}
+
+/// From what to what a pack of one deployment would go.
+#[derive(Debug, Clone, Copy)]
+struct Step<'a> {
+    pack: &'a PackName,
+    from: Option<&'a Laid>,
+    to: Option<&'a Laid>,
+}
+
+impl Step<'_> {
+    fn tree(&self) -> Option<TreeDigest> {
+        self.to.map(|to| to.tree)
+    }
+
+    fn change(&self) -> Change {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from.tree == to.tree => Change::Rendering,
+            _ => Change::Tree,
+        }
+    }
+
+    /// Whether a deployment that wants this, and has it in common with the one that would go, tries what it is
+    /// rendered to there. Overlays may differ by intent, so that the renderings need not be equal: an overlay in
+    /// common is tried, and so is all that is not an overlay by whoever has none.
+    fn shares(&self, wants: &Laid) -> bool {
+        let own = || [self.from, self.to].into_iter().flatten().flat_map(|laid| &laid.overlays);
+        self.to.is_some_and(|to| to.desired == wants.desired)
+            || wants.overlays.is_empty()
+            || own().any(|overlay| wants.overlays.contains(overlay))
+            || self.change() == Change::Rendering && own().next().is_none()
+    }
+
+    /// Whether what a deployment wants of the pack bears on this.
+    fn bears_on(&self, known: &PackFacts) -> bool {
+        match (&known.wants, self.to) {
+            (Wish::Laid(wants), Some(to)) => {
+                wants.tree == to.tree && (self.change() == Change::Tree || self.shares(wants))
+            }
+            // What holds its version may want this very tree: it counts until that is settled.
+            (Wish::Unknown, Some(_)) => true,
+            // One that never had it has nothing to try.
+            (Wish::Absent, None) => known.runs.is_some() || known.since.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether a deployment that [bears](Self::bears_on) on this runs what it has to.
+    fn is_run(&self, known: &PackFacts) -> bool {
+        let tree = known.runs.as_ref().map(|runs| runs.tree) == self.tree();
+        match &known.wants {
+            Wish::Laid(wants) if self.shares(wants) => Laid::same(known.runs.as_ref(), Some(wants)),
+            Wish::Unknown if self.change() == Change::Rendering => Laid::same(known.runs.as_ref(), self.to),
+            _ => tree,
+        }
     }
 }
 
@@ -264,11 +367,11 @@ impl Gates<'_> {
         }
         let own = stage_of(self.stages, name);
         for (pack, known) in &facts.packs {
-            let goal = facts.goal(known);
-            let Some(own) = own.filter(|_| goal != known.runs) else { continue };
-            match self.stopped(own, pack, goal) {
+            let step = Step { pack, from: known.runs.as_ref(), to: facts.goal(known) };
+            let Some(own) = own.filter(|_| !Laid::same(step.from, step.to)) else { continue };
+            match self.stopped(own, step) {
                 Some(stopped) => reasons.push(stopped),
-                None => reasons.extend(self.waits(own, pack, goal)),
+                None => reasons.extend(self.waits(own, step)),
             }
         }
         reasons.sort_by_key(|reason| !matches!(reason, Reason::Stopped { .. }));
@@ -298,33 +401,24 @@ impl Gates<'_> {
         longest.map(|(pause, by)| Reason::Pause { reason: pause.reason.clone(), clears: pause.until, by })
     }
 
-    /// The members of a stage that packfleet moves and that want this of a pack.
-    fn wanting<'b>(
+    /// The members of a stage that packfleet moves and that bear on a step.
+    fn trying<'b>(
         &'b self,
         stage: &'b Stage,
-        pack: &'b PackName,
-        tree: Option<TreeDigest>,
+        step: Step<'b>,
     ) -> impl Iterator<Item = (&'b DeploymentName, &'b Facts, &'b PackFacts)> {
         stage.members.iter().filter(|name| !self.observed.contains(*name)).filter_map(move |name| {
             let facts = self.facts.get(name)?;
-            let known = facts.packs.get(pack)?;
-            let wants = match (known.wants, tree) {
-                (Wish::Tree(wants), Some(tree)) => wants == tree,
-                // What holds its version may want this very tree: it counts until that is settled.
-                (Wish::Unknown, Some(_)) => true,
-                // One that never had it has nothing to try.
-                (Wish::Absent, None) => known.runs.is_some() || known.since.is_some(),
-                _ => false,
-            };
-            wants.then_some((name, facts, known))
+            let known = facts.packs.get(step.pack)?;
+            step.bears_on(known).then_some((name, facts, known))
         })
     }
 
     /// Whether this of a pack failed in this stage or an earlier one more often than it may.
-    fn stopped(&self, own: usize, pack: &PackName, tree: Option<TreeDigest>) -> Option<Reason> {
+    fn stopped(&self, own: usize, step: Step<'_>) -> Option<Reason> {
         self.stages.iter().enumerate().take(own + 1).find_map(|(number, stage)| {
             let (mut wanting, mut failed) = (0, Vec::new());
-            for (name, facts, known) in self.wanting(stage, pack, tree) {
+            for (name, facts, known) in self.trying(stage, step) {
                 wanting += 1;
                 if has_failed(facts, known) {
                     failed.push(name.clone());
@@ -335,7 +429,7 @@ impl Gates<'_> {
             let stops = failed.len() as u64 > stage.max_failures || nobody;
             stops.then(|| Reason::Stopped {
                 stage: number + 1,
-                pack: pack.clone(),
+                pack: step.pack.clone(),
                 failed,
                 allowed: stage.max_failures,
             })
@@ -343,17 +437,18 @@ impl Gates<'_> {
     }
 
     /// The first earlier stage that does not let this of a pack go on yet.
-    fn waits(&self, own: usize, pack: &PackName, tree: Option<TreeDigest>) -> Option<Reason> {
+    fn waits(&self, own: usize, step: Step<'_>) -> Option<Reason> {
+        let (pack, tree) = (step.pack, step.tree());
         let (mut have, mut want) = (false, false);
         for (number, stage) in self.stages.iter().enumerate().take(own) {
             let mut lagging = BTreeMap::new();
             let mut last = None;
-            for (name, facts, known) in self.wanting(stage, pack, tree) {
+            for (name, facts, known) in self.trying(stage, step) {
                 want = true;
                 if has_failed(facts, known) {
                     continue;
                 }
-                match lag(facts, known, tree, stage.soak, self.now) {
+                match lag(facts, known, step, stage.soak, self.now) {
                     None => {}
                     Some((lag, over)) => {
                         lagging.insert(name.clone(), lag);
@@ -365,7 +460,10 @@ impl Gates<'_> {
             // tells who has it still.
             let unknown = |name: &DeploymentName| match self.facts.get(name) {
                 None => Some(Lag::NotYet),
-                Some(facts) if tree.is_none() && !facts.packs.contains_key(pack) => facts.state.hidden(),
+                Some(facts) if tree.is_none() && !facts.packs.contains_key(pack) => {
+                    let lost = facts.unnoted && !stage.soak.is_zero();
+                    facts.state.hidden().or(lost.then_some(Lag::Ill))
+                }
                 Some(_) => None,
             };
             let members = stage.members.iter().filter(|name| !self.observed.contains(*name));
@@ -373,8 +471,8 @@ impl Gates<'_> {
             let clears = last.and_then(|(_, over)| over).filter(|_| unknown.is_empty());
             lagging.extend(unknown);
             if !lagging.is_empty() {
-                let (soak, pack) = (stage.soak.as_secs(), pack.clone());
-                return Some(Reason::Stage { stage: number + 1, pack, tree, soak, lagging, clears });
+                let (soak, pack, change) = (stage.soak.as_secs(), pack.clone(), step.change());
+                return Some(Reason::Stage { stage: number + 1, pack, tree, change, soak, lagging, clears });
             }
             let mut members = stage.members.iter().filter(|name| !self.observed.contains(*name));
             have |= members.any(|name| {
@@ -382,22 +480,23 @@ impl Gates<'_> {
                 known.is_some_and(|known| known.wants != Wish::Absent)
             });
         }
-        let tree = tree.filter(|_| have && !want)?;
+        // The same tree runs there already: what is rendered otherwise is tried where it can be, and waits for nobody
+        // where it cannot.
+        let tree = tree.filter(|_| step.change() == Change::Tree && have && !want)?;
         Some(Reason::Untried { pack: pack.clone(), tree })
     }
 }
 
 /// Whether a deployment counts as a failure of what it wants.
 fn has_failed(facts: &Facts, known: &PackFacts) -> bool {
-    let runs = matches!(known.wants, Wish::Tree(tree) if known.runs == Some(tree));
-    known.failed || facts.state == Fares::Ill && (runs || known.runs.is_none())
+    known.failed || facts.state == Fares::Ill && (known.is_as_wanted() || known.runs.is_none())
 }
 
 /// Why a deployment does not let it go on, and when that is over by itself; `None` if it does.
 fn lag(
     facts: &Facts,
     known: &PackFacts,
-    tree: Option<TreeDigest>,
+    step: Step<'_>,
     soak: Duration,
     now: Timestamp,
 ) -> Option<(Lag, Option<Timestamp>)> {
@@ -405,7 +504,7 @@ fn lag(
         return Some((lag, None));
     }
     let lag = match facts.state {
-        _ if known.runs != tree => Lag::NotYet,
+        _ if !step.is_run(known) => Lag::NotYet,
         Fares::Watched | Fares::Busy => Lag::Watched,
         Fares::Well => match known.since {
             None if soak.is_zero() => return None,

@@ -52,16 +52,33 @@ fn stage(members: impl IntoIterator<Item = usize>, soak: u64) -> Stage {
     }
 }
 
+/// A tree, with each of these overlays in a version of its own.
+fn over(of: u8, overlays: &[(&str, u8)]) -> Laid {
+    Laid {
+        tree: tree(of),
+        desired: DesiredDigest::from_bytes(*blake3::hash(format!("{of} {overlays:?}").as_bytes()).as_bytes()),
+        overlays: overlays.iter().map(|(name, _)| name.parse().unwrap()).collect(),
+    }
+}
+
+fn laid(of: u8) -> Laid {
+    over(of, &[])
+}
+
 fn facts(runs: Option<u8>, since: Option<i64>, wants: u8) -> Facts {
+    facts_of(runs.map(laid), since, laid(wants))
+}
+
+fn facts_of(runs: Option<Laid>, since: Option<i64>, wants: Laid) -> Facts {
     let known = PackFacts {
-        runs: runs.map(tree),
+        runs,
         since: since.map(second),
-        wants: Wish::Tree(tree(wants)),
-        next: Some(tree(wants)),
+        wants: Wish::Laid(wants.clone()),
+        next: Some(wants),
         failed: false,
     };
-    let acts = known.next != known.runs;
-    Facts { packs: [(pack(), known)].into(), acts, held: false, state: Fares::Well, pause: None }
+    let (acts, packs) = (known.moves(), [(pack(), known)].into());
+    Facts { packs, acts, held: false, unnoted: false, state: Fares::Well, pause: None }
 }
 
 struct World {
@@ -138,7 +155,7 @@ fn failures_stop_the_stage_and_all_later_ones() {
         let mut failed = facts(Some(1), Some(0), 2);
         failed.packs.values_mut().for_each(|pack| {
             pack.failed = true;
-            pack.next = pack.runs;
+            pack.next = pack.runs.clone();
         });
         Facts { acts: false, ..failed }
     };
@@ -236,6 +253,50 @@ fn a_pack_that_goes_goes_by_stages_too() {
         let canary = Facts { packs: BTreeMap::new(), state, ..going(None, None) };
         assert_eq!(reasons(canary, 500), [("d00".to_owned(), lag, None)]);
     }
+    // Nor of one where what was noted is lost, whatever it holds now.
+    let lost = Facts { packs: BTreeMap::new(), unnoted: true, ..going(None, None) };
+    assert_eq!(reasons(lost, 500), [("d00".to_owned(), Lag::Ill, None)]);
+}
+
+#[test]
+fn an_overlay_that_earlier_stages_have_is_tried_there_first() {
+    let two = || vec![stage([0], 100), stage([1], 0)];
+    // What the canary runs, since when, and what it wants; the same of the one that follows.
+    let waits = |canary: (Laid, i64, Laid), from: Laid, to: Laid| {
+        let canary = facts_of(Some(canary.0), Some(canary.1), canary.2);
+        lagging(&world(two(), [(0, canary), (1, facts_of(Some(from), Some(0), to))]).reasons(1, 500))
+    };
+    let d00 = |lag: Lag, clears: Option<i64>| vec![("d00".to_owned(), lag, clears)];
+    let quiet = |version: u8| over(1, &[("quiet", version)]);
+    let both = |version: u8| over(1, &[("quiet", version), ("prod", 1)]);
+    assert_eq!(waits((quiet(1), 0, quiet(2)), quiet(1), quiet(2)), d00(Lag::NotYet, None));
+    assert_eq!(waits((quiet(2), 450, quiet(2)), quiet(1), quiet(2)), d00(Lag::Soaks, Some(550)));
+    assert_eq!(waits((quiet(2), 400, quiet(2)), quiet(1), quiet(2)), []);
+    // One overlay in common is enough; and one that is taken away was there.
+    assert_eq!(waits((quiet(1), 0, quiet(2)), both(1), both(2)), d00(Lag::NotYet, None));
+    assert_eq!(waits((quiet(1), 0, laid(1)), quiet(1), laid(1)), d00(Lag::NotYet, None));
+    // One that no earlier stage has is tried nowhere, and waits for nobody.
+    let prod = |version: u8| over(1, &[("prod", version)]);
+    assert_eq!(waits((quiet(1), 0, quiet(2)), prod(1), prod(2)), []);
+    assert_eq!(waits((over(3, &[("quiet", 1)]), 0, over(3, &[("quiet", 2)])), quiet(1), quiet(2)), []);
+    // Without any overlay it is the install map: whoever has the tree tries that.
+    let moved = Laid { desired: DesiredDigest::from_bytes([9; 32]), ..laid(1) };
+    assert_eq!(waits((laid(1), 0, moved.clone()), prod(1), prod(2)), d00(Lag::NotYet, None));
+    assert_eq!(waits((quiet(1), 0, quiet(2)), laid(1), moved), d00(Lag::NotYet, None));
+    // Another tree: an overlay in common must be as it is now; one that differs by intent need not.
+    let next = |version: u8| over(2, &[("quiet", version)]);
+    assert_eq!(waits((next(1), 0, next(2)), quiet(1), next(2)), d00(Lag::NotYet, None));
+    assert_eq!(waits((next(1), 0, next(2)), prod(1), over(2, &[("prod", 1)])), []);
+}
+
+#[test]
+fn one_that_is_ill_with_an_overlay_may_have_another_one() {
+    let (old, new) = (over(1, &[("quiet", 1)]), over(1, &[("quiet", 2)]));
+    let ill = Facts { state: Fares::Ill, ..facts_of(Some(old.clone()), None, new.clone()) };
+    let all = [(0, ill), (1, facts_of(Some(old), Some(0), new))];
+    let world = world(vec![stage([0], 100), stage([1], 0)], all);
+    assert_eq!(world.reasons(0, 500), []);
+    assert_eq!(lagging(&world.reasons(1, 500)), [("d00".to_owned(), Lag::NotYet, None)]);
 }
 
 /// One thing that happens in a fleet.
@@ -286,7 +347,7 @@ proptest! {
                         let mut facts = facts(Some(runs), since, pin);
                         if failed.contains(&(at, pin)) {
                             facts.packs.values_mut().for_each(|pack| {
-                                (pack.failed, pack.next) = (true, pack.runs);
+                                (pack.failed, pack.next) = (true, pack.runs.clone());
                             });
                             facts.acts = false;
                         }
@@ -328,7 +389,7 @@ proptest! {
                         let (runs, since) = well[at];
                         let mut facts = facts(Some(runs), since, pin);
                         facts.packs.values_mut().for_each(|pack| {
-                            (pack.failed, pack.next) = (true, pack.runs);
+                            (pack.failed, pack.next) = (true, pack.runs.clone());
                         });
                         world.facts.insert(name(at), Facts { acts: false, ..facts });
                     }

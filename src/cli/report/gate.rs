@@ -12,7 +12,7 @@ use crate::engine::Survey;
 use crate::model::care::seconds;
 use crate::model::ranges::compress;
 use crate::model::{DeploymentName, PackName};
-use crate::plan::gate::{Lag, PausedBy, Reason};
+use crate::plan::gate::{Change, Lag, PausedBy, Reason};
 
 /// In one line.
 pub fn text(reason: &Reason, survey: Option<&Survey>) -> String {
@@ -22,9 +22,13 @@ pub fn text(reason: &Reason, survey: Option<&Survey>) -> String {
             wanted(survey, pack),
             compress(failed.iter().map(DeploymentName::as_str))
         ),
-        Reason::Stage { stage, pack, tree, soak, lagging, .. } => {
+        Reason::Stage { stage, pack, tree, change, soak, lagging, .. } => {
+            let as_now = match change {
+                Change::Tree => "",
+                Change::Rendering => " as it is rendered now",
+            };
             let what = match tree {
-                Some(tree) => format!("{} (tree {})", wanted(survey, pack), tree.short()),
+                Some(tree) => format!("{} (tree {}){as_now}", wanted(survey, pack), tree.short()),
                 None => format!("no {pack}"),
             };
             let soak = match soak {
