@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use packfleet::desired::selector::select;
-use packfleet::engine::{Events, Offline, Options, Recover, Stop, Unmanaged, Workspace, fleet};
+use packfleet::engine::{Events, Gone, Offline, Options, Recover, Stop, Unmanaged, Workspace, fleet};
 use packfleet::host::Trust;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         list: Unmanaged::Ignore,
         recover: Recover::Report,
         offline: Offline::Waits,
+        gone: Gone::Say,
         stop: Stop::default(),
         hurry: None,
         now: jiff::Timestamp::now(),

@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use packfleet::engine::saved::Agreed;
 use packfleet::engine::status::{Voice, publish_status, read};
 use packfleet::engine::{
-    Events, Offline, Options, Outcome, Recover, Report, Stop, Unmanaged, Workspace, fleet,
+    Events, Gone, Offline, Options, Outcome, Recover, Report, Stop, Unmanaged, Workspace, fleet,
 };
 use packfleet::host::Trust;
 use packfleet::model::plan::{Action, Hold};
@@ -116,6 +116,7 @@ fn options() -> Options {
         list: Unmanaged::Ignore,
         recover: Recover::Report,
         offline: Offline::Waits,
+        gone: Gone::Say,
         stop: Stop::default(),
         hurry: None,
         now: "2026-11-24T08:00:00Z".parse().unwrap(),

@@ -198,6 +198,7 @@ stories! {
     reports
     rollback
     rollback_alone
+    root_gone
     rollout
     signatures
     status_published

@@ -18,7 +18,7 @@ use super::printer::can_ask;
 use crate::desired::selector::{Selector, select};
 use crate::engine::orphans::{self, Orphan};
 use crate::engine::status;
-use crate::engine::{Offline, Options, Recover, Stop, Unmanaged, Workspace};
+use crate::engine::{Gone, Offline, Options, Recover, Stop, Unmanaged, Workspace};
 use crate::host::Trust;
 use crate::host::install::Agents;
 use crate::host::reach::Reach;
@@ -151,6 +151,11 @@ impl Context {
             .map_err(|error| CliError::Usage { what: format!("{text:?}: {error}"), hint: None })
     }
 
+    /// Options of those who tell how things stand for a loop.
+    pub fn reading(&self) -> Options {
+        Options { gone: Gone::Hold, ..self.options(Recover::Report) }
+    }
+
     /// Options of a pass. Readers report an interrupted switch; writers recover it.
     pub fn options(&self, recover: Recover) -> Options {
         Options {
@@ -159,6 +164,7 @@ impl Context {
             list: Unmanaged::Ignore,
             recover,
             offline: Offline::Waits,
+            gone: Gone::Say,
             stop: Stop::default(),
             hurry: None,
             now: self.now,

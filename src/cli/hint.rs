@@ -132,6 +132,10 @@ impl Hints {
             HoldCause::Source(_) => {
                 format!("see that the source of {pack} answers, then {}", self.command(&["plan", name]))
             }
+            HoldCause::Gone { .. } => format!(
+                "see whether a disk is not mounted; if it is to be filled anew, {}",
+                self.command(&["apply", name])
+            ),
             HoldCause::Rejected { .. } => format!(
                 "{}, or let {} give another version",
                 self.command(&["retry", name, pack]),

@@ -162,6 +162,7 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "generation": survey.map(|survey| survey.plan.generation),
         "committed": report.committed,
         "interrupted": observation.and_then(|seen| seen.interrupted.as_ref()).map(|i| i.generation),
+        "gone": report.gone,
         "plan": survey.filter(|_| report.outcome != Outcome::Undecided).map(|survey| survey.plan.id().to_string()),
         "packs": survey.map(packs).unwrap_or_default(),
         "actions": survey.map(|survey| json!(survey.plan.actions)).unwrap_or_else(|| json!([])),

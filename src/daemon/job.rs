@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::queue::{Came, Job, Kind};
 use crate::engine::{
-    Failure, Options, Outcome, Recover, Report, Workspace, fleet, publish_status, whereabouts,
+    Failure, Options, Outcome, Recover, Report, Workspace, fleet, publish_status, remembered, whereabouts,
 };
 use crate::host::{Health, Trust};
 use crate::model::DeploymentName;
@@ -55,6 +55,9 @@ fn pass(workspace: &Arc<Workspace>, job: &Job, options: &Options) -> Result<Vec<
     if reports.iter().any(|report| report.selected && acts(workspace, report)) {
         fleet::apply(workspace, reports, options, &nobody)
     } else {
+        if let Err(error) = remembered::remember(workspace, &reports) {
+            tracing::warn!(%error, "deployments that are orphaned, or gone, may go unreported");
+        }
         Ok(reports)
     }
 }

@@ -218,7 +218,9 @@ impl Reader {
         let below = self.file.parent().unwrap_or(Utf8Path::new(""));
         let name = self.file.file_name().unwrap_or("fleet.toml");
         let snapshot = tip.snapshot(below).map_err(LoadError::from)?;
-        let mut workspace = Workspace::load_snapshot(&self.here.join(name), &self.cache, snapshot)?;
+        let place = format!("{}\n{}\n{}", upstream.url(), upstream.branch(), self.file);
+        let workspace = Workspace::load_snapshot(&self.here.join(name), &self.cache, snapshot)?;
+        let mut workspace = workspace.known_as(place);
         select(&workspace.fleet, &self.select)?;
         if self.terms.rewind == Rewind::Refused {
             workspace = workspace.forward_only(upstream.clone());

@@ -130,7 +130,7 @@ impl Show {
             }
         }
         if self.messenger.is_none() {
-            let place = blake3::hash(workspace.file.as_str().as_bytes()).to_hex();
+            let place = blake3::hash(workspace.place().as_bytes()).to_hex();
             let name = format!("{}-{}.json", workspace.fleet.name, &place[..12]);
             match Messenger::start(workspace.cache.join("messages").join(name)) {
                 Ok(messenger) => self.messenger = Some(messenger),

@@ -39,7 +39,7 @@ const HIDDEN: &[(&str, &str, &str)] = &[
     ("a/secrets.yaml", "db:\n  one: hunter2\nlist:\n  - hunter3\n", "db:\n  one: •\nlist:\n  •\n"),
     ("a/secrets.yaml", "key: |\n  hunter2\n", "key: |\n  •\n"),
     ("a/app.secret.toml", "x = 'hunter2'", "x = •"),
-    ("a/.npmrc", "//registry.npmjs.org/:_authToken=hunter2", "•"),
+    ("a/.npmrc", "//registry.example.org/:_authToken=hunter2", "•"),
     // Files that hold them otherwise.
     (".netrc", "machine example.org login bob password hunter2", "•"),
     ("x/.pgpass", "h:1:db:bob:hunter2", "•"),

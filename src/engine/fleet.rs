@@ -19,8 +19,8 @@ use crate::plan::order;
 use super::gates::{self, Watch};
 use super::glance;
 use super::narrow;
-use super::orphans;
 use super::pass;
+use super::remembered;
 use super::report::{Failure, Outcome, Report, Wait};
 use super::resolve::{Resolutions, resolve};
 use super::status;
@@ -145,8 +145,12 @@ fn one_survey(
         return Report { facts, ..report };
     }
     let report = glance::in_sync(workspace, resolutions, deployment, options)
-        .or_else(|| narrow::survey(workspace, resolutions, deployment, options))
-        .unwrap_or_else(|| pass::survey(workspace, resolutions, deployment, options));
+        .or_else(|| narrow::survey(workspace, resolutions, deployment, options));
+    let report = report.unwrap_or_else(|| {
+        let mut report = pass::survey(workspace, resolutions, deployment, options);
+        remembered::notice(workspace, deployment, options, &mut report);
+        report
+    });
     events.event(Event::Looked(name));
     let facts = Some(gates::facts(workspace, resolutions, deployment, &report));
     Report { facts, ..report }
@@ -223,8 +227,8 @@ pub fn apply(
             report.gate = reasons;
         }
     }
-    if let Err(error) = orphans::remember(workspace, &reports) {
-        tracing::warn!(%error, "orphaned deployments may go unreported");
+    if let Err(error) = remembered::remember(workspace, &reports) {
+        tracing::warn!(%error, "deployments that are orphaned, or gone, may go unreported");
     }
     strictly(&mut reports, options);
     Ok(reports)

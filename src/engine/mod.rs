@@ -46,6 +46,7 @@ pub mod overlay;
 pub mod pass;
 pub mod pauses;
 mod pin;
+pub mod remembered;
 pub mod report;
 mod repository;
 pub mod resolve;
@@ -83,6 +84,8 @@ pub struct Options {
     pub recover: Recover,
     /// What a host is that does not answer.
     pub offline: Offline,
+    /// What becomes of a deployment whose root is gone.
+    pub gone: Gone,
     /// Whether the run is to begin nothing more.
     pub stop: Stop,
     /// Why stages, windows and pauses are not waited for, if they are not.
@@ -100,6 +103,15 @@ pub enum Offline {
     Waits,
     /// An error.
     Fails,
+}
+
+/// What becomes of a deployment whose root was there before and is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// It is said, and all is installed anew.
+    Say,
+    /// It is held: nobody would read what is said.
+    Hold,
 }
 
 /// A wish that a run begin nothing more; what is under way is finished. All copies are one.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::resolve::resolve;
-use super::super::{Events, Offline, Options, Outcome, Recover, Stop, Unmanaged, Workspace, fleet, pass};
+use super::super::{
+    Events, Gone, Offline, Options, Outcome, Recover, Stop, Unmanaged, Workspace, fleet, pass,
+};
 use super::*;
 use crate::host::Trust;
 
@@ -105,6 +107,7 @@ fn options() -> Options {
         voice: None,
         jobs: Some(1),
         offline: Offline::Waits,
+        gone: Gone::Say,
         stop: Stop::default(),
         hurry: None,
         trust: Trust::StatCache,

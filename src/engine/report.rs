@@ -218,6 +218,8 @@ pub struct Report {
     pub health: Option<Health>,
     /// An interrupted switch that was recovered first.
     pub recovered: Option<Recovery>,
+    /// Its root is gone: the generation that it had when it was seen last.
+    pub gone: Option<u64>,
     /// What went wrong.
     pub failure: Option<Failure>,
     /// What it was made from, if that was a status.
@@ -245,6 +247,7 @@ impl Report {
             said: Vec::new(),
             health,
             recovered,
+            gone: None,
             failure: None,
             told: None,
             whereabouts: None,
@@ -274,6 +277,7 @@ impl Report {
             said: Vec::new(),
             health: None,
             recovered: None,
+            gone: None,
             failure: Some(failure),
             told: None,
             whereabouts: None,
@@ -351,6 +355,7 @@ pub fn cause_word(cause: &HoldCause) -> &'static str {
         HoldCause::Check { .. } => "check",
         HoldCause::Signature(_) => "signature",
         HoldCause::Source(_) => "source",
+        HoldCause::Gone { .. } => "gone",
         HoldCause::Rejected { .. } => "rejected",
         HoldCause::Budget { .. } => "budget",
     }

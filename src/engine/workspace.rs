@@ -63,6 +63,8 @@ pub struct Workspace {
     own: Option<DeploymentName>,
     /// The repository of which no commit is taken that leads a host back.
     forward: Option<Upstream>,
+    /// See [`Workspace::place`].
+    place: Option<String>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -254,6 +256,7 @@ impl Workspace {
             statuses: Mutex::default(),
             own: None,
             forward: None,
+            place: None,
         }
     }
 
@@ -271,6 +274,7 @@ impl Workspace {
         Self {
             forward: self.forward.clone(),
             own: self.own.clone(),
+            place: self.place.clone(),
             statuses: Mutex::new(self.statuses()),
             ..workspace.reached_by(Arc::clone(&self.reach))
         }
@@ -321,6 +325,18 @@ impl Workspace {
     /// The deployment whose host this machine is, where it cares for that one alone.
     pub fn own(&self) -> Option<&DeploymentName> {
         self.own.as_ref()
+    }
+
+    /// The same, of a repository that is not checked out here.
+    #[must_use]
+    pub fn known_as(self, place: String) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// What tells this fleet file from others, for what is remembered about it: where it lies, in whatever directory
+    /// one is.
+    pub fn place(&self) -> &str {
+        self.place.as_deref().unwrap_or(self.file.as_str())
     }
 
     /// From now on, hosts are as these tell of them.

@@ -243,6 +243,11 @@ pub enum HoldCause {
         /// What to put into `budget.consent`: `pack@from..to`.
         consent: String,
     },
+    /// The root was there before, and is gone: all would be installed anew.
+    Gone {
+        /// The generation that was seen last.
+        generation: u64,
+    },
 }
 
 impl HoldCause {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 use packfleet::engine::contents::Contents;
 use packfleet::engine::resolve::{Resolutions, resolve};
-use packfleet::engine::{Offline, Options, Recover, Report, Stop, Survey, Unmanaged, Workspace, pass};
+use packfleet::engine::{Gone, Offline, Options, Recover, Report, Stop, Survey, Unmanaged, Workspace, pass};
 use packfleet::host::{Applied, Commit, Host, MemoryHost, Reread, Trust};
 use packfleet::model::fleet::Deployment;
 use packfleet::model::{HostPath, Kind, TreePath};
@@ -32,6 +32,7 @@ pub fn options() -> Options {
         list: Unmanaged::Ignore,
         recover: Recover::Now,
         offline: Offline::Waits,
+        gone: Gone::Say,
         stop: Stop::default(),
         hurry: None,
         now: "2026-03-04T05:06:07Z".parse().expect("a time"),

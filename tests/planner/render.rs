@@ -112,6 +112,7 @@ impl World {
             HoldCause::Tied { pack } => format!("tied to {pack}"),
             HoldCause::Version(text) => format!("version: {text}"),
             HoldCause::Source(text) => format!("source: {text}"),
+            HoldCause::Gone { generation } => format!("gone, was at generation {generation}"),
             HoldCause::Rejected { desired, restored } => {
                 let what = if desired.is_some() { "given" } else { "absent" };
                 format!("rejected {what}, generation {restored} stands")

@@ -7,7 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report::issue::{About, issue};
-use crate::engine::{Outcome, Recover, fleet};
+use crate::engine::{Outcome, fleet};
 use crate::host::HistoryLine;
 use crate::model::cause::in_one_line;
 use crate::model::plan::Purpose;
@@ -16,7 +16,7 @@ pub(super) fn run(args: &Report, context: &Context, printer: &mut Printer) -> Re
     let workspace = context.load()?;
     let deployment = context.one(&workspace, &args.deployment)?;
     let progress = Progress::begin(context.shows_progress, 1);
-    let options = context.options(Recover::Report);
+    let options = context.reading();
     let selected = [deployment.name.clone()].into();
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();

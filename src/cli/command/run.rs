@@ -23,7 +23,7 @@ use crate::daemon::origin::Anew;
 use crate::daemon::show::{Setup, Show};
 use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
 use crate::desired::selector::{Selector, select};
-use crate::engine::{Recover, fleet, publish_status};
+use crate::engine::{Gone, Options, Recover, fleet, publish_status, remembered};
 use crate::model::DeploymentName;
 use crate::model::fleet::Url;
 use crate::source::upstream::Upstream;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Resul
     let key = context.status_key.clone();
     let settings = Settings {
         reader,
-        options: context.options(Recover::Whole),
+        options: options(context),
         voice: Box::new(move |workspace| keys::voice_of(&key, workspace).map_err(|error| error.to_string())),
         audiences: vec![Box::new(journal), Box::new(show(context))],
         seed: RandomState::new().build_hasher().finish(),
@@ -51,6 +51,11 @@ pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Resul
         Err(RunError::Runtime(error)) => Err(CliError::Runtime(error)),
         Err(RunError::Signals(error)) => Err(CliError::Stream("listen to signals", error)),
     }
+}
+
+/// Nobody reads what a loop says before it goes on.
+fn options(context: &Context) -> Options {
+    Options { gone: Gone::Hold, ..context.options(Recover::Whole) }
 }
 
 /// The page, and all that is served beside it.
@@ -136,7 +141,7 @@ fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exi
     let workspace = force.workspace;
     let selected = select(&workspace.fleet, &reader.select)?;
     let interrupt = Interrupt::listen();
-    let mut options = context.options(Recover::Whole);
+    let mut options = options(context);
     options.stop = interrupt.stop();
     options.voice = keys::voice(context, &workspace)?;
     let nobody: Arc<dyn crate::engine::Events + Send + Sync> = Arc::new(());
@@ -145,6 +150,8 @@ fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exi
         // As it stood before anything was written, which may be below the fleet's own directory.
         let _asked_for_now = workspace.commit();
         reports = fleet::apply(&workspace, reports, &options, &nobody).map_err(CliError::Runtime)?;
+    } else if let Err(error) = remembered::remember(&workspace, &reports) {
+        tracing::warn!(%error, "deployments that are orphaned, or gone, may go unreported");
     }
     for line in keys::told(&publish_status(&workspace, &reports, &options)) {
         printer.talk(line);

@@ -10,7 +10,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
 use crate::engine::status::Unheard;
-use crate::engine::{Failure, Options, Outcome, Recover, fleet, whereabouts};
+use crate::engine::{Failure, Options, Outcome, fleet, whereabouts};
 
 use super::watch;
 
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
     let workspace = if args.from_status { context.told(workspace)? } else { workspace };
     let selected = context.select(&workspace, &args.selectors)?;
     let progress = Progress::begin(context.shows_progress, selected.len());
-    let options = Options { offline: args.offline.offline(), ..context.options(Recover::Report) };
+    let options = Options { offline: args.offline.offline(), ..context.reading() };
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let mut reports = reports?;

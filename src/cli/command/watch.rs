@@ -18,7 +18,7 @@ use crate::cli::printer::{Printer, paint};
 use crate::cli::report;
 use crate::cli::report::status::{Rows, status};
 use crate::cli::report::words::time;
-use crate::engine::{Events, Options, Recover, Workspace, fleet, whereabouts};
+use crate::engine::{Events, Options, Workspace, fleet, whereabouts};
 use crate::model::DeploymentName;
 
 /// To the upper left corner, and everything below cleared.
@@ -87,7 +87,7 @@ async fn look(args: &Status, context: &Context) -> Result<String, CliError> {
         Err(error) => return Err(error),
     };
     let selected = context.select(&workspace, &args.selectors)?;
-    let mut options: Options = context.options(Recover::Report);
+    let mut options: Options = context.reading();
     options.offline = args.offline.offline();
     options.now = Timestamp::now();
     let (hints, width) = (context.hints.clone(), context.width);

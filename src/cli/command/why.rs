@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
 use crate::cli::report::why::{edits_in_nobodys_way, steps, why};
-use crate::engine::{Outcome, Recover, fleet};
+use crate::engine::{Outcome, fleet};
 use crate::host::HistoryLine;
 use crate::model::TreePath;
 use crate::model::plan::Purpose;
@@ -18,7 +18,7 @@ pub(super) fn run(args: &Why, context: &Context, printer: &mut Printer) -> Resul
     let deployment = context.one(&workspace, &args.deployment)?;
     let name = &deployment.name;
     let progress = Progress::begin(context.shows_progress, 1);
-    let options = context.options(Recover::Report);
+    let options = context.reading();
     let selected = [name.clone()].into();
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();

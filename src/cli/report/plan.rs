@@ -298,6 +298,10 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
             hints.of_interrupted(&who.name)
         ));
     }
+    // A hold for it says the same.
+    if let Some(generation) = report.gone.filter(|_| survey.plan.commits) {
+        out.push_str(&format!("  {}\n", painted(paint::BAD, &words::gone(generation))));
+    }
     if report.outcome == Outcome::InSync && report.is_ill() {
         out.push_str(&format!("  {}\n", painted(paint::BAD, &apply::ill(report, hints))));
     }

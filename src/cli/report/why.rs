@@ -414,6 +414,7 @@ fn rank(cause: &HoldCause) -> u8 {
         | HoldCause::Major { .. }
         | HoldCause::Check { .. }
         | HoldCause::Overlays { .. }
+        | HoldCause::Gone { .. }
         | HoldCause::Signature(_) => 0,
         HoldCause::Conflict { .. } | HoldCause::Obstructed(_) => 1,
         HoldCause::Budget { .. } => 2,

@@ -79,7 +79,20 @@ pub fn hold(cause: &HoldCause) -> String {
             let verb = if limit == "max_delete" { "delete" } else { "change" };
             format!("it would {verb} {files} of {of} files, and {limit} allows {percent}%")
         }
+        HoldCause::Gone { generation } => gone(*generation),
     }
+}
+
+/// What is known of a root that is gone.
+pub fn gone(generation: u64) -> String {
+    let when = match generation {
+        // An earlier version took no note of it.
+        0 => "it was there before".to_owned(),
+        generation => format!("it was there at generation {generation}"),
+    };
+    format!(
+        "the root is gone: {when}; everything is installed anew, local edits that lived only there are gone"
+    )
 }
 
 /// One fault in a line, several below each other.
@@ -185,6 +198,7 @@ pub fn holds(holds: &[Hold]) -> String {
         "budget" => format!("{} over budget", count(number, "pack")),
         "requires" | "tied" => format!("{} behind a held one", count(number, "pack")),
         "rejected" => format!("{} rejected", count(number, "pack")),
+        "gone" => "the root is gone".to_owned(),
         _ => format!("{} {word}", count(number, "path")),
     });
     kinds.collect::<Vec<_>>().join(", ")
