@@ -188,6 +188,7 @@ stories! {
     overlays
     plan_from_status
     pull
+    pull_order
     problems
     renames
     revert

@@ -424,6 +424,9 @@ fn in_the_way(report: &Report) -> Option<String> {
     if report.is_settled() {
         return None;
     }
+    if let Some(Failure::Unheard(unheard)) = &report.failure {
+        return Some(unheard.to_string());
+    }
     Some(match report.outcome {
         Outcome::Planned | Outcome::Undecided => "it has changes that are not applied".to_owned(),
         Outcome::Waiting => {

@@ -10,7 +10,7 @@ use packfleet::model::manifest::Manifest;
 use packfleet::model::stamp::{Publisher, Stamp};
 use packfleet::model::{DeploymentName, HostPath, ManifestDigest};
 use packfleet::source::status::{
-    DirectoryStatus, GitStatus, MemoryStatus, Of, Post, Posted, StatusStore, Version, Word, insist,
+    DirectoryStatus, GitStatus, MemoryStatus, Of, Post, PostError, Posted, StatusStore, Version, Word, insist,
 };
 
 use crate::http::Http;
@@ -229,7 +229,8 @@ fn what_is_no_word_is_named_and_hinders_nobody() {
     assert_eq!(published.words.keys().collect::<Vec<_>>(), [&name("good")]);
     let damaged: Vec<_> = published.damaged.keys().map(DeploymentName::as_str).collect();
     assert_eq!(damaged, ["bare", "blob", "large"]);
-    assert_eq!(published.damaged[&name("bare")], "it has no manifest");
+    assert_eq!(published.damaged[&name("bare")].why, "it has no manifest");
+    said_in_the_place_of(&*store, &["bare", "blob", "large"]);
 
     let (_kept, dir) = temp();
     let store = DirectoryStatus::open(&dir);
@@ -240,6 +241,26 @@ fn what_is_no_word_is_named_and_hinders_nobody() {
     let published = store.fetch(Of::All).unwrap();
     assert_eq!(published.words.keys().collect::<Vec<_>>(), [&name("good")]);
     assert_eq!(published.damaged.len(), 2);
+    said_in_the_place_of(&store, &["bad", "lost"]);
+
+    // What is no file is told, and hinders nobody.
+    std::os::unix::fs::symlink("good.status", dir.join("link.status")).unwrap();
+    let mut restate = |post: &Post, _: Option<&Word>| Ok(post.clone());
+    let posts = vec![post("link", 1, "a", None), post("next", 1, "a", None)];
+    let ended = insist(&store, posts, &mut restate);
+    assert!(matches!(&ended[&name("link")], Err(PostError::Refused(_))), "{ended:?}");
+    assert!(ended[&name("next")].is_ok(), "{ended:?}");
+    assert_eq!(store.fetch(Of::All).unwrap().damaged.len(), 1);
+}
+
+/// Whoever speaks for a deployment is not silenced by what lies in the place of its word.
+fn said_in_the_place_of(store: &dyn StatusStore, names: &[&str]) {
+    let mut restate = |post: &Post, _: Option<&Word>| Ok(post.clone());
+    let posts = names.iter().map(|name| post(name, 2, "c", None)).collect();
+    let ended = insist(store, posts, &mut restate);
+    assert!(ended.values().all(Result::is_ok), "{ended:?}");
+    let published = store.fetch(Of::All).unwrap();
+    assert_eq!((published.damaged.len(), published.words.len()), (0, names.len() + 1));
 }
 
 #[test]
@@ -274,8 +295,7 @@ fn at_once(subject: &Subject, hosts: u64) {
                     let sequence = word.map_or(1, |word| sequence(word) + 1);
                     let manifest = Arc::clone(&post.manifest);
                     let stamp = stamp(post.deployment.as_str(), sequence, &manifest);
-                    let replaces = word.map(|word| word.version.clone());
-                    Ok(Post { replaces, stamp, manifest, ..post.clone() })
+                    Ok(Post { stamp, manifest, ..post.clone() })
                 };
                 let mine = post(&own, 1, &own, None);
                 let mut ended = insist(&**view, vec![mine], &mut restate);
@@ -309,8 +329,7 @@ fn about_one(subject: &Subject) {
                     let sequence = word.map_or(1, |word| sequence(word) + 1);
                     let manifest = Arc::clone(&post.manifest);
                     let stamp = stamp("one", sequence, &manifest);
-                    let replaces = word.map(|word| word.version.clone());
-                    Ok(Post { replaces, stamp, manifest, ..post.clone() })
+                    Ok(Post { stamp, manifest, ..post.clone() })
                 };
                 let ended = insist(&**view, vec![post("one", 1, &format!("v{at}"), None)], &mut restate);
                 ended[&name("one")].as_ref().unwrap();

@@ -254,7 +254,7 @@ fn say(
         let theirs = theirs.filter(|theirs| theirs.sequence < u64::MAX / 2).map(|theirs| theirs.sequence);
         *stamp = numbered(stamp, theirs.max(Some(stamp.sequence)), now);
         let text = signed(stamp, voice)?;
-        Ok(Post { replaces: word.map(|word| word.version.clone()), stamp: text, ..post.clone() })
+        Ok(Post { stamp: text, ..post.clone() })
     };
     let ended = insist(store(workspace, publishing).as_ref(), posts, &mut restate);
     let mut told = Vec::new();

@@ -85,8 +85,8 @@ pub fn read(
     let mut shared: BTreeMap<ManifestDigest, Result<Arc<Shared>, String>> = BTreeMap::new();
     let mut digests: BTreeMap<*const u8, ManifestDigest> = BTreeMap::new();
     let mut believed = BTreeMap::new();
-    for (name, why) in published.damaged {
-        statuses.refused.insert(name, Distrust::Damaged(why));
+    for (name, damage) in published.damaged {
+        statuses.refused.insert(name, Distrust::Damaged(damage.why));
     }
     for (name, Word { stamp: text, manifest, .. }) in &published.words {
         let Some(deployment) = workspace.fleet.deployments.get(name) else { continue };

@@ -21,7 +21,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
 
 use super::super::objects::{io, make_dir, replace_durably};
-use super::{MAX_MANIFEST, MAX_STAMP, Of, Post, Posted, Published, StatusStore, Version, Word};
+use super::{Damage, MAX_MANIFEST, MAX_STAMP, Of, Post, Posted, Published, StatusStore, Version, Word};
 use crate::model::cause::in_one_line;
 use crate::model::stamp::Stamp;
 use crate::model::{DeploymentName, ManifestDigest};
@@ -161,12 +161,13 @@ impl StatusStore for DirectoryStatus {
                 Ok(Some(stamp)) => stamp,
                 Ok(None) => continue,
                 Err(error) => {
-                    published.damaged.insert(name, in_one_line(&error));
+                    published.damaged.insert(name, Damage { version: None, why: in_one_line(&error) });
                     continue;
                 }
             };
+            let damage = |why: &str| Damage { version: Some(version(&stamp)), why: why.to_owned() };
             let Some(digest) = named(&stamp) else {
-                published.damaged.insert(name, "it is no status".to_owned());
+                published.damaged.insert(name, damage("it is no status"));
                 continue;
             };
             let manifest = match manifests.get(&digest) {
@@ -174,7 +175,7 @@ impl StatusStore for DirectoryStatus {
                 None => match read(&self.manifest(digest), MAX_MANIFEST)? {
                     Some(manifest) => Arc::from(manifest),
                     None => {
-                        published.damaged.insert(name, "the manifest that it names is not there".to_owned());
+                        published.damaged.insert(name, damage("the manifest that it names is not there"));
                         continue;
                     }
                 },
@@ -186,6 +187,8 @@ impl StatusStore for DirectoryStatus {
     }
 
     fn publish(&self, posts: &[Post]) -> Result<Vec<Posted>, SourceError> {
-        posts.iter().map(|post| self.post(post)).collect()
+        // A place that cannot be written hinders no other.
+        let refused = |error: SourceError| Posted::Refused(in_one_line(&error));
+        Ok(posts.iter().map(|post| self.post(post).unwrap_or_else(refused)).collect())
     }
 }

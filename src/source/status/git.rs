@@ -18,7 +18,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use git2::{Direction, ErrorCode, FileMode, Oid, PushOptions, Repository, Signature, Time};
 
-use super::{MAX_MANIFEST, MAX_STAMP, Of, Post, Posted, Published, StatusStore, Version, Word};
+use super::{Damage, MAX_MANIFEST, MAX_STAMP, Of, Post, Posted, Published, StatusStore, Version, Word};
 use crate::model::DeploymentName;
 use crate::model::fleet::Url;
 use crate::model::stamp::Stamp;
@@ -170,7 +170,10 @@ impl GitStatus {
         for (name, id) in refs {
             match word(repository, id, &mut manifests) {
                 Ok(word) => drop(published.words.insert(name, word)),
-                Err(why) => drop(published.damaged.insert(name, why)),
+                Err(why) => {
+                    let version = Some(Version(id.to_string()));
+                    published.damaged.insert(name, Damage { version, why });
+                }
             }
         }
         published

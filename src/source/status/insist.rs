@@ -31,7 +31,8 @@ pub enum PostError {
     Unsaid(String),
 }
 
-/// Says a word anew, given what stands there now.
+/// Says a word anew, given the word that stands there now. That it replaces what stands there, be it a word or
+/// damaged, is no part of it.
 pub type Restate<'a> = dyn FnMut(&Post, Option<&Word>) -> Result<Post, String> + 'a;
 
 /// Publishes words, each alone. `restate` says one anew that was overtaken, given what stands there now.
@@ -98,14 +99,15 @@ fn on_top(
     let mut posts = Vec::new();
     for post in left {
         let word = now.words.get(&post.deployment);
+        let there = now.version(&post.deployment);
         if let Some(word) = word.filter(|word| word.stamp == post.stamp) {
             // It was taken, and the answer was lost.
             ended.insert(post.deployment.clone(), Ok(word.version.clone()));
-        } else if word.map(|word| &word.version) == post.replaces.as_ref() {
+        } else if there == post.replaces.as_ref() {
             posts.push(post);
         } else {
             match restate(&post, word) {
-                Ok(post) => posts.push(post),
+                Ok(post) => posts.push(Post { replaces: there.cloned(), ..post }),
                 Err(why) => drop(ended.insert(post.deployment.clone(), Err(PostError::Unsaid(why)))),
             }
         }

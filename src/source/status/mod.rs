@@ -72,8 +72,27 @@ pub enum Posted {
 pub struct Published {
     /// By deployment.
     pub words: BTreeMap<DeploymentName, Word>,
-    /// What stands there and is no word: the deployment, and what is wrong.
-    pub damaged: BTreeMap<DeploymentName, String>,
+    /// What stands there and is no word.
+    pub damaged: BTreeMap<DeploymentName, Damage>,
+}
+
+impl Published {
+    /// Names what stands there for a deployment, word or not: what the next one replaces.
+    pub fn version(&self, name: &DeploymentName) -> Option<&Version> {
+        match self.words.get(name) {
+            Some(word) => Some(&word.version),
+            None => self.damaged.get(name)?.version.as_ref(),
+        }
+    }
+}
+
+/// What stands in the place of a word and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Names it; `None`: it cannot be read at all.
+    pub version: Option<Version>,
+    /// What is wrong.
+    pub why: String,
 }
 
 /// Whose words are read.
