@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         stop: Stop::default(),
         hurry: None,
         now: jiff::Timestamp::now(),
+        begun: None,
     };
     // Nobody listens to progress here.
     let nobody: Arc<dyn Events + Send + Sync> = Arc::new(());

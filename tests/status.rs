@@ -120,6 +120,7 @@ fn options() -> Options {
         stop: Stop::default(),
         hurry: None,
         now: "2026-11-24T08:00:00Z".parse().unwrap(),
+        begun: None,
         voice: Some(Arc::new(Voice { by: Publisher::Controller, key: None })),
     }
 }

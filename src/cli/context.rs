@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anstream::ColorChoice;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -39,8 +40,10 @@ pub struct Context {
     pub cache: Utf8PathBuf,
     /// Where the key lies that signs what this machine publishes.
     pub status_key: Utf8PathBuf,
-    /// The time of this run: the same in VERSION, log and history.
+    /// The time at which this run began.
     pub now: Timestamp,
+    /// When that was read, if time passes; `None`: it stands still.
+    pub begun: Option<Instant>,
     /// Whether a person can be asked.
     pub can_ask: bool,
     /// Whether stderr is a terminal: progress may be shown.
@@ -61,6 +64,7 @@ impl Context {
     /// Understands the options of every command.
     pub fn new(global: &Global) -> Result<Self, CliError> {
         let cache = cache(global.cache.as_deref())?;
+        let (now, begun) = now()?;
         if let Some(config) = &global.ssh_config {
             source::ssh::use_config(config.into());
         }
@@ -69,7 +73,8 @@ impl Context {
             reach: Arc::new(Reach::new(reach(global, &cache))),
             status_key: status_key(global.status_key.as_deref(), &cache),
             cache,
-            now: now()?,
+            now,
+            begun,
             can_ask: can_ask(),
             shows_progress: std::io::stderr().is_terminal(),
             width: width(),
@@ -168,6 +173,7 @@ impl Context {
             stop: Stop::default(),
             hurry: None,
             now: self.now,
+            begun: self.begun,
             voice: None,
         }
     }
@@ -304,11 +310,11 @@ fn reach(global: &Global, cache: &Utf8Path) -> Settings {
     }
 }
 
-/// The clock, or what tests say it is.
-fn now() -> Result<Timestamp, CliError> {
+/// The clock, and when it was read; or what tests say it is, which stays so.
+fn now() -> Result<(Timestamp, Option<Instant>), CliError> {
     match env::var("PACKFLEET_NOW") {
-        Err(_) => Ok(Timestamp::now()),
-        Ok(text) => text.parse().map_err(|error| CliError::Usage {
+        Err(_) => Ok((Timestamp::now(), Some(Instant::now()))),
+        Ok(text) => text.parse().map(|now| (now, None)).map_err(|error| CliError::Usage {
             what: format!("PACKFLEET_NOW is no time: {error}"),
             hint: Some("write it like 2026-11-24T08:00:00Z".to_owned()),
         }),

@@ -33,7 +33,7 @@ pub struct Done {
 /// Does a job. Blocks until it is done.
 pub(super) fn carry_out(job: Job, workspace: Arc<Workspace>, mut options: Options) -> Done {
     let (began, clock) = (Timestamp::now(), Instant::now());
-    options.now = began;
+    (options.now, options.begun) = (began, Some(clock));
     options.trust = if job.kind == Kind::Rehash { Trust::Nothing } else { Trust::StatCache };
     options.recover = if job.kind == Kind::Look { Recover::Report } else { Recover::Whole };
     let mut reports = match job.kind {

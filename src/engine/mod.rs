@@ -65,10 +65,11 @@ pub use workspace::{LoadError, Workspace};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::host::Trust;
+use crate::host::{Trust, by_now};
 use crate::model::DeploymentName;
 
 /// How a command wants its passes done.
@@ -92,8 +93,17 @@ pub struct Options {
     pub hurry: Option<String>,
     /// The time that VERSION, log and history will show.
     pub now: Timestamp,
+    /// When it was that, if time passes.
+    pub begun: Option<Instant>,
     /// Who publishes what a pass saw; `None`: nobody.
     pub voice: Option<Arc<status::Voice>>,
+}
+
+impl Options {
+    /// What time it is by now.
+    pub fn by_now(&self) -> Timestamp {
+        by_now(self.now, self.begun)
+    }
 }
 
 /// What a host is that does not answer.

@@ -114,6 +114,7 @@ fn options() -> Options {
         list: Unmanaged::Ignore,
         recover: Recover::Report,
         now: "2026-01-02T03:04:05Z".parse().unwrap(),
+        begun: None,
     }
 }
 

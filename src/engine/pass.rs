@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::host::{
     Applied, Commit, Health, Host, HostError, Look, Observation, Recovery, Reread, Resume, Watch,
@@ -360,6 +361,8 @@ pub(crate) fn carry_out(
 ) -> Result<Done, Failure> {
     let host = workspace.host(deployment);
     let plan = &survey.plan;
+    // Others may have had their turn before, and taken long.
+    let now = options.by_now();
     match (pin(workspace, survey), &plan.purpose) {
         (pinned, Purpose::Sync) => pinned?,
         // What anything else puts lies on the host: it is done without sources, too, and the next pass that
@@ -374,19 +377,16 @@ pub(crate) fn carry_out(
         Some(path) => {
             let map = version_file::parse(survey.observation.version_file.as_deref())
                 .map_err(|error| Failure::Request(format!("{path}: {error}")))?;
-            Some((path.clone(), version_file::render(map, deployment.location.as_deref(), plan, options.now)))
+            Some((path.clone(), version_file::render(map, deployment.location.as_deref(), plan, now)))
         }
     };
     let commit = Commit {
         plan,
-        now: options.now,
+        now,
+        begun: options.begun.map(|_| Instant::now()),
         version_file,
         version_from: survey.observation.version_file.as_deref().map(Content::of),
-        sync_log: workspace
-            .fleet
-            .sync_log
-            .clone()
-            .map(|path| (path, version_file::log_line(plan, options.now))),
+        sync_log: workspace.fleet.sync_log.clone().map(|path| (path, version_file::log_line(plan, now))),
         keep_generations: workspace.fleet.keep_generations.max(1),
         // Files were read that the stat cache ought to have known: it has grown stale.
         reread: match survey.observation.actual.hashed {

@@ -238,6 +238,7 @@ impl Session {
         let SentCommit {
             plan,
             now,
+            passed,
             version_file,
             version_from,
             sync_log,
@@ -247,6 +248,8 @@ impl Session {
             hurry,
             fleet,
         } = sent;
+        // What it takes until all has arrived is time that passes, too.
+        let begun = passed.and_then(|passed| Instant::now().checked_sub(passed));
         let plan = match self.plan(plan.into_plan()) {
             Ok(plan) => plan,
             Err(error) => return Ok(Answer::Failed(error)),
@@ -254,6 +257,7 @@ impl Session {
         let commit = Commit {
             plan: &plan,
             now,
+            begun,
             version_file,
             version_from,
             sync_log,

@@ -14,7 +14,7 @@ use super::prepare::{Intent, Preparation, Step, StepState};
 use super::{
     Actual, Applied, BlobError, Blobs, Check, Checked, Commit, EditId, Features, Generation, Glance,
     HistoryLine, Host, HostError, Look, Notes, Observation, Pausing, Recovery, Resume, SavedEdit, Seen,
-    Unchanged, annals,
+    Unchanged, annals, by_now,
 };
 use crate::model::plan::{Action, Obstacle};
 use crate::model::record::{Record, Recorded};
@@ -388,7 +388,8 @@ impl Host for MemoryHost {
         inside.generations.insert(0, (generation, backup));
         inside.generations.truncate(keep);
         inside.history.push(annals::history_line(commit));
-        inside.notes.soak = inside.notes.soak.after(inside.record.as_ref(), next, commit.now);
+        inside.notes.soak =
+            inside.notes.soak.after(inside.record.as_ref(), next, by_now(commit.now, commit.begun));
         inside.objects = objects;
         inside.tree = tree;
         inside.record = Some(next.clone());

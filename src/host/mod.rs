@@ -83,6 +83,7 @@ pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -171,6 +172,8 @@ pub struct Commit<'a> {
     pub plan: &'a Plan,
     /// The time that VERSION, log and history show.
     pub now: Timestamp,
+    /// When it was that, if time passes; `None`: it stands still, for whoever tries things out.
+    pub begun: Option<Instant>,
     /// The new VERSION file, whole; `None`: leave whatever is there.
     pub version_file: Option<(TreePath, Vec<u8>)>,
     /// The content that it was made from; `None`: nothing lay there.
@@ -187,6 +190,12 @@ pub struct Commit<'a> {
     pub hurry: Option<String>,
     /// The commit of the fleet repository that it comes from, where the fleet was read from a repository.
     pub fleet: Option<CommitId>,
+}
+
+/// What time it is by now, where it was `at` at `begun`; `None`: time stands still.
+pub fn by_now(at: Timestamp, begun: Option<Instant>) -> Timestamp {
+    let passed = begun.map(|begun| begun.elapsed()).unwrap_or_default();
+    at.checked_add(passed).unwrap_or(at)
 }
 
 /// What is read again when the stat cache is written after a switch.

@@ -229,6 +229,7 @@ fn roll_back(
         let commit = Commit {
             plan: &plan,
             now: round.now,
+            begun: round.begun,
             version_file,
             version_from: version_from.flatten(),
             sync_log: sync_log.as_ref().map(line),

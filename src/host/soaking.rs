@@ -37,7 +37,7 @@ impl Round<'_> {
 
     /// Notes for how long all has been well, after a commit.
     pub(super) fn soak_after(&self, before: Option<&Record>, next: &Record, ill: Option<&Evidence>) {
-        let soak = self.noted(before).after(before, next, self.now);
+        let soak = self.noted(before).after(before, next, self.by_now());
         match ill {
             Some(ill) => self.keep(&soak.ill(next.generation, &at_fault(std::slice::from_ref(ill)))),
             None => self.keep(&soak),

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -38,7 +39,7 @@ use super::tend::Tend;
 use super::undo::{Why, undo};
 use super::{
     Applied, Back, Blobs, Commit, EditId, Evidence, Health, HostError, Recovery, Resume, TakenBack, Verdict,
-    Watch, lines,
+    Watch, by_now, lines,
 };
 use crate::model::care::{Aftercare, Tasks, Unit};
 use crate::model::cause::in_one_line;
@@ -80,8 +81,8 @@ pub fn apply(
     let ground = open_or_make(at)?;
     let state = state_or_make(&ground)?;
     let _lock = Lock::take(&state, at)?;
-    let round =
-        Round { ground: &ground, state: &state, owner, care: &commit.aftercare, now: commit.now, attended };
+    let (care, now, begun) = (&commit.aftercare, commit.now, commit.begun);
+    let round = Round { ground: &ground, state: &state, owner, care, now, begun, attended };
     settle(&round)?;
     let old = read_packed(&state, owner)?;
     fence(old.as_ref())?;
@@ -120,6 +121,8 @@ pub(super) struct Round<'a> {
     pub owner: Owner<'a>,
     pub care: &'a Aftercare,
     pub now: Timestamp,
+    /// When it was that, if time passes.
+    pub begun: Option<Instant>,
     /// Whether somebody is still there to be told.
     pub attended: &'a dyn Fn() -> bool,
 }
@@ -128,6 +131,11 @@ impl Round<'_> {
     /// The record that stands.
     pub fn record(&self) -> Result<Option<Record>, HostError> {
         Ok(read_record(self.state, self.owner)?.map(|(record, _)| record))
+    }
+
+    /// What time it is by now.
+    pub fn by_now(&self) -> Timestamp {
+        by_now(self.now, self.begun)
     }
 
     /// Notes the last word on health. That it cannot be written is no reason to stop.
@@ -246,7 +254,7 @@ pub fn recover(
         lock => lock?,
     };
     let care = &resume.aftercare;
-    let round = Round { ground: &ground, state: &state, owner, care, now: resume.now, attended };
+    let round = Round { ground: &ground, state: &state, owner, care, now: resume.now, begun: None, attended };
     let settled = settle(&round)?;
     match (resume.watch, &settled) {
         (Watch::Leave, _) | (_, Recovery::Ill(_)) => Ok(settled),

@@ -179,6 +179,7 @@ impl Stand {
         Commit {
             plan: &self.plan,
             now: "2026-03-04T05:06:07Z".parse().unwrap(),
+            begun: None,
             version_file: Some((path("VERSION"), b"version".to_vec())),
             version_from: fs::read(self.file("VERSION")).ok().map(|bytes| Content::of(&bytes)),
             sync_log: Some((path("sync.log"), "line".into())),
@@ -249,7 +250,8 @@ impl Cut {
         let Self { ground, state, slots, manifest, next } = self;
         let owner = Owner { fleet: &next.fleet, deployment: &next.deployment, root: &ground.at };
         let care = Aftercare::default();
-        let round = Round { ground, state, owner, care: &care, now: manifest.time, attended: &|| true };
+        let round =
+            Round { ground, state, owner, care: &care, now: manifest.time, begun: None, attended: &|| true };
         then(&round, &mut Switch { live: &mut Live::new(ground), slots, manifest })
     }
 

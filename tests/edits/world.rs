@@ -36,6 +36,7 @@ pub fn options() -> Options {
         stop: Stop::default(),
         hurry: None,
         now: "2026-03-04T05:06:07Z".parse().expect("a time"),
+        begun: None,
     }
 }
 
@@ -117,6 +118,7 @@ pub fn pass(wanted: &Wanted, host: &MemoryHost) -> Passed {
         let commit = Commit {
             plan,
             now: options().now,
+            begun: None,
             version_file: None,
             version_from: None,
             sync_log: None,

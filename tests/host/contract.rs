@@ -516,3 +516,23 @@ fn a_pause_and_the_begin_of_a_soak_are_kept_and_seen_by_every_look() {
         assert!(seen.notes.soak.is_of(&seen.record.unwrap()), "{kind}");
     }
 }
+
+#[test]
+fn a_soak_begins_with_the_commit_and_not_with_what_led_to_it() {
+    const LONG: std::time::Duration = std::time::Duration::from_secs(60);
+    for (kind, place) in places() {
+        let host = place.host();
+        let wanted = files(&[("a/f", "one")]);
+        let plan = plan(host, &wanted, "1");
+        // Since a while, as when others had their turn first, or much had to be sent.
+        let begun = std::time::Instant::now().checked_sub(LONG);
+        let commit = packfleet::host::Commit { begun: Some(begun.expect("a minute")), ..commit(&plan) };
+        host.apply(&commit, &Store::of(&wanted)).unwrap();
+        let seen = observe(host, &wanted);
+        let record = seen.record.unwrap();
+        for pack in record.packs.keys() {
+            let since = seen.notes.soak.since(&record, pack).expect("it soaks");
+            assert!(since >= commit.now.checked_add(LONG).unwrap(), "{kind}: {since}");
+        }
+    }
+}

@@ -325,6 +325,7 @@ pub fn commit(plan: &Plan) -> Commit<'_> {
     Commit {
         plan,
         now: "2026-03-04T05:06:07Z".parse().expect("a time"),
+        begun: None,
         version_file: Some((path(VERSION), version_text(generation).into_bytes())),
         version_from: (plan.generation > 0).then(|| Content::of(version_text(plan.generation).as_bytes())),
         sync_log: Some((path(LOG), format!("synced to {generation}"))),

@@ -6,6 +6,7 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -89,7 +90,7 @@ async fn look(args: &Status, context: &Context) -> Result<String, CliError> {
     let selected = context.select(&workspace, &args.selectors)?;
     let mut options: Options = context.reading();
     options.offline = args.offline.offline();
-    options.now = Timestamp::now();
+    (options.now, options.begun) = (Timestamp::now(), Some(Instant::now()));
     let (hints, width) = (context.hints.clone(), context.width);
     let rows = if args.quiet { Rows::Unsettled } else { Rows::All };
     let surveyed = tokio::task::spawn_blocking(move || {

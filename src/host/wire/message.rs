@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -286,6 +287,8 @@ pub struct SentCommit {
     pub plan: SentPlan,
     /// The time that is shown.
     pub now: Timestamp,
+    /// How long ago that was, if time passes.
+    pub passed: Option<Duration>,
     /// The new VERSION file.
     pub version_file: Option<(TreePath, Vec<u8>)>,
     /// What it was made from.
@@ -310,6 +313,7 @@ impl SentCommit {
         let Commit {
             plan,
             now,
+            begun,
             version_file,
             version_from,
             sync_log,
@@ -322,6 +326,7 @@ impl SentCommit {
         Self {
             plan: SentPlan::of(plan),
             now: *now,
+            passed: begun.map(|begun| begun.elapsed()),
             version_file: version_file.clone(),
             version_from: *version_from,
             sync_log: sync_log.clone(),
