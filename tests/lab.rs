@@ -9,7 +9,8 @@
 //!
 //! `cargo test --test lab` runs them all, `cargo test --test lab -- NAME…` those whose names contain a word,
 //! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. `PACKFLEET_LAB=40 cargo test --test lab
-//! forty` is a fleet of forty hosts, served by one command at once; `numbers`, named likewise, measures what it costs,
+//! forty` is a fleet of forty hosts, served by one command at once; `PACKFLEET_LAB=20 cargo test --test lab rollout` has
+//! more hosts and kills than in the suite; `numbers`, named likewise, measures what it costs,
 //! with the program that `PACKFLEET_LAB_BINARY` names, which should be a release build. Environment:
 //! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
 //! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
@@ -26,16 +27,24 @@ mod bot;
 mod faults;
 #[path = "lab/fleets.rs"]
 mod fleets;
+#[path = "lab/following.rs"]
+mod following;
 #[path = "lab/hosts.rs"]
 mod hosts;
+#[path = "source/http.rs"]
+mod http;
 #[path = "lab/inside.rs"]
 mod inside;
+#[path = "lab/killed.rs"]
+mod killed;
 #[path = "lab/machine.rs"]
 mod machine;
 #[path = "lab/numbers.rs"]
 mod numbers;
 #[path = "lab/outside.rs"]
 mod outside;
+#[path = "lab/pushes.rs"]
+mod pushes;
 #[path = "lab/services.rs"]
 mod services;
 #[path = "lab/users.rs"]
@@ -50,6 +59,9 @@ use inside::Scenario;
 const SCENARIOS: &[Scenario] = &[
     ("machines", 2, hosts::machines),
     ("everywhere", 0, fleets::everywhere),
+    ("rollout", 0, killed::rollout),
+    ("loop_http", 2, pushes::followed_over_http),
+    ("loop_ssh", 2, pushes::followed_over_ssh),
     ("dependents", 4, fleets::dependents),
     ("git_over_ssh", 2, fleets::git_over_ssh),
     ("upgrade", 2, services::upgrade),

@@ -89,7 +89,7 @@ impl World {
     }
 
     /// An environment without surprises.
-    fn tame(&self, mut command: Command) -> Command {
+    pub fn tame(&self, mut command: Command) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         command
             .env_clear()
