@@ -2,7 +2,9 @@
 //!
 //! Only trees whose ids differ are read, and only blobs that are new. Gives no answer, so that the whole pack is
 //! to be read, wherever more than the bytes of plain files is in question (links, submodules, a file in the
-//! place of a directory, names that clash or are no paths): what reads the whole also says what is wrong with it.
+//! place of a directory, names that clash or are no paths), and where there is more of it than a pack may have: what
+//! reads the whole also says what is wrong with it. Trees can name each other so that a few objects are more paths
+//! than there is time for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,7 @@ use super::{Change, TreeRules};
 use crate::model::shape::fold;
 use crate::model::{Content, Kind, TreePath};
 
-/// More changes than this are not told one by one.
+/// More changes than this, or directories with some, are not told one by one.
 const MOST: usize = 20_000;
 
 /// The changes from one tree to another, with the blobs of what is new.
@@ -30,7 +32,16 @@ pub(super) fn between(
 ) -> Result<Option<Found>, WalkError> {
     let odb = repository.odb().map_err(|error| WalkError::Object(to, error))?;
     let headers = Headers::of(repository).map_err(|error| WalkError::Object(to, error))?;
-    let mut walk = Walk { repository, odb, headers, rules, changes: Vec::new(), blobs: BTreeMap::new() };
+    let mut walk = Walk {
+        repository,
+        odb,
+        headers,
+        rules,
+        changes: Vec::new(),
+        blobs: BTreeMap::new(),
+        seen: 0,
+        bytes: 0,
+    };
     let known = walk.compare(None, Some(from), Some(to))?;
     Ok(known.map(|()| (walk.changes, walk.blobs)))
 }
@@ -42,6 +53,10 @@ struct Walk<'r> {
     rules: &'r TreeRules,
     changes: Vec<Change>,
     blobs: BTreeMap<Content, Oid>,
+    /// Names that were followed.
+    seen: usize,
+    /// Bytes that were read.
+    bytes: u64,
 }
 
 /// What a tree says of a name: mode and object.
@@ -86,6 +101,10 @@ impl Walk<'_> {
             if was == is {
                 continue;
             }
+            self.seen += 1;
+            if self.seen > MOST {
+                return Ok(None);
+            }
             let Ok(path) = Intake::new(self.rules).child(directory, name) else { return Ok(None) };
             let is_tree = |it: Option<&(i32, Oid)>| it.map(|(mode, _)| *mode == TREE);
             let known = match (is_tree(was), is_tree(is)) {
@@ -95,7 +114,7 @@ impl Walk<'_> {
                 (Some(true), Some(false)) | (Some(false), Some(true)) => None,
                 _ => self.file(path, was, is)?,
             };
-            if known.is_none() || self.changes.len() > MOST {
+            if known.is_none() {
                 return Ok(None);
             }
         }
@@ -122,7 +141,8 @@ impl Walk<'_> {
                 let unreadable = |error| WalkError::Object(*id, error);
                 let size = self.headers.read(*id).map_err(unreadable)?.1 as u64;
                 let mut intake = Intake::new(self.rules);
-                if intake.announce(&path, size).is_err() {
+                self.bytes = self.bytes.saturating_add(size);
+                if intake.announce(&path, size).is_err() || self.bytes > self.rules.limits.bytes {
                     return Ok(None);
                 }
                 let object = blob(&self.odb, *id).map_err(unreadable)?;
