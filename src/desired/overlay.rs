@@ -74,7 +74,7 @@ impl Change {
     /// Whether a file of a pack would be taken for a change, or for one to be finished, by its name.
     pub(super) fn is_in_name(path: &TreePath) -> bool {
         let name = path.as_str();
-        Self::of(name.strip_suffix(CONFLICT).unwrap_or(name)).is_some()
+        Self::of(name.strip_suffix(CONFLICT).unwrap_or(name)).is_some() || names_yaml(path)
     }
 
     /// The path that a file of an overlay changes, and how; `None` for one that stands for itself.
@@ -84,6 +84,11 @@ impl Change {
             Some((path, change))
         })
     }
+}
+
+/// Whether somebody who named a file so means a merge that there is none of.
+fn names_yaml(file: &TreePath) -> bool {
+    [".merge.yaml", ".merge.yml"].iter().any(|suffix| file.as_str().ends_with(suffix))
 }
 
 /// A directory that is no overlay.
@@ -158,6 +163,12 @@ pub enum OverlayError {
     /// Keys that are not UTF-8.
     #[error("{0:?} is not UTF-8")]
     NoUtf8(TreePath),
+    /// Keys of a format that is not merged.
+    #[error(
+        "{0:?} would merge keys of YAML, which packfleet does not: give the whole file, or a patch of it. If the pack \
+         is to get a file of this name, list it in `verbatim`"
+    )]
+    Yaml(TreePath),
     /// Keys of one format for a file of another.
     #[error("{file:?} merges {is} into a file that is {wanted} by its name")]
     Format {
@@ -226,8 +237,7 @@ impl Overlay {
 
     /// Whether a file of this name is a change of another one, unless `verbatim` names it.
     pub fn reads_as_change(file: &TreePath) -> bool {
-        let name = file.as_str();
-        Change::of(name.strip_suffix(CONFLICT).unwrap_or(name)).is_some()
+        Change::is_in_name(file)
     }
 
     /// Takes one file for what its name means, and gives the path that it is about.
@@ -237,6 +247,7 @@ impl Overlay {
         let (path, change, finished) = match (Change::of(file.as_str()), unfinished) {
             (Some((path, change)), _) if !verbatim => (path, change, true),
             (_, Some((path, change))) if !verbatim => (path, change, false),
+            _ if !verbatim && names_yaml(file) => return Err(OverlayError::Yaml(file.clone())),
             _ => {
                 if kind == Kind::Link && std::str::from_utf8(&bytes).is_err() {
                     return Err(OverlayError::Link(file.clone()));
