@@ -128,6 +128,41 @@ fn odd_neighbours_are_left_alone() {
     assert!(root.join("d/socket").exists());
 }
 
+/// A file that changes whenever it is read has no digest that could be believed: it is busy, neither what it was nor an
+/// edit, and no plan that was made before it changes it.
+#[test]
+fn a_file_that_grows_while_it_is_read_is_busy() {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let disk = OnDisk::new();
+    let wanted = files(&[("a", "one"), ("b", "one")]);
+    done(disk.host(), &wanted, "1");
+    let next = plan(disk.host(), &files(&[("a", "two"), ("b", "two")]), "2");
+    let at = disk.root().join("a");
+    fs::File::options().write(true).open(&at).expect("open").set_len(32 << 20).expect("sparse");
+    let stop = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = fs::File::options().append(true).open(&at).expect("open");
+            while !stop.load(Ordering::Relaxed) {
+                file.write_all(b"x").expect("written");
+            }
+        });
+        // A writer that was not let run during a whole look has changed nothing.
+        let busy = (0..200).find_map(|_| {
+            let seen = observe(disk.host(), &wanted).actual.paths[&path("a")].clone();
+            (seen == Seen::Obstacle(Obstacle::Busy)).then_some(seen)
+        });
+        let applied = disk.host().apply(&commit(&next), &Store::of(&files(&[("a", "two"), ("b", "two")])));
+        assert!(matches!(applied, Ok(Applied::Moved { .. }) | Err(HostError::Unfit { .. })), "{applied:?}");
+        stop.store(true, Ordering::Relaxed);
+        busy
+    });
+    assert_eq!(seen, Some(Seen::Obstacle(Obstacle::Busy)));
+    assert_eq!(fs::read(disk.root().join("b")).expect("b"), b"one");
+    assert!(at.metadata().expect("metadata").size() > 32 << 20);
+}
+
 /// A large file is compared in pieces: what is read at once does not grow with it.
 #[test]
 fn a_huge_file_in_a_small_ones_place_costs_no_memory() {

@@ -202,6 +202,27 @@ fn a_mount_in_the_tree_is_found_before_anything_is_touched() {
     }
 }
 
+/// What is staged must lie where it will be, to be put there in one step.
+#[test]
+fn a_state_directory_on_another_mount_is_found_before_anything_is_touched() {
+    let disk = OnDisk::new();
+    let (one, two) = (files(&[("a/f", "1")]), files(&[("a/f", "2")]));
+    done(disk.host(), &one, "1");
+    let plan = plan(disk.host(), &two, "2");
+    let state = disk.root().join(".packfleet");
+    let Some(mounted) = Mounted::new(&["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"], &state) else {
+        return;
+    };
+    let refused = disk.host().apply(&commit(&plan), &Store::of(&two));
+    let left: Vec<_> =
+        fs::read_dir(&state).expect("listed").map(|entry| entry.expect("an entry").file_name()).collect();
+    drop(mounted);
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(!left.iter().any(|name| name == "journal" || name == "record"), "{left:?}");
+    assert_eq!(managed(disk.files()), one);
+    done(disk.host(), &two, "2");
+}
+
 /// A whole deployment in the lower layer, as in a container's image: an upgrade there, killed everywhere.
 #[test]
 fn a_deployment_in_a_lower_layer() {
