@@ -9,8 +9,8 @@
 //!
 //! `cargo test --test lab` runs them all, `cargo test --test lab -- NAME…` those whose names contain a word,
 //! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. `PACKFLEET_LAB=40 cargo test --test lab
-//! forty` is a fleet of forty hosts, served by one command at once; `PACKFLEET_LAB=20 cargo test --test lab rollout` has
-//! more hosts and kills than in the suite; `numbers`, named likewise, measures what it costs,
+//! forty` is a fleet of forty hosts, served by one command at once; `PACKFLEET_LAB=20 cargo test --test lab twenty` is
+//! `rollout` with more hosts and more kills; `numbers`, named likewise, measures what it costs,
 //! with the program that `PACKFLEET_LAB_BINARY` names, which should be a release build. Environment:
 //! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
 //! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
@@ -47,6 +47,8 @@ mod outside;
 mod pushes;
 #[path = "lab/services.rs"]
 mod services;
+#[path = "lab/units.rs"]
+mod units;
 #[path = "lab/users.rs"]
 mod users;
 #[path = "lab/world.rs"]
@@ -59,9 +61,10 @@ use inside::Scenario;
 const SCENARIOS: &[Scenario] = &[
     ("machines", 2, hosts::machines),
     ("everywhere", 0, fleets::everywhere),
-    ("rollout", 0, killed::rollout),
+    ("rollout", 4, killed::rollout),
     ("loop_http", 2, pushes::followed_over_http),
     ("loop_ssh", 2, pushes::followed_over_ssh),
+    ("unit_controls", 2, units::unit_controls),
     ("dependents", 4, fleets::dependents),
     ("git_over_ssh", 2, fleets::git_over_ssh),
     ("upgrade", 2, services::upgrade),
@@ -69,6 +72,7 @@ const SCENARIOS: &[Scenario] = &[
     ("cut_in_watch", 1, alone::cut_in_watch),
     ("alone_and_bad", 1, alone::alone_and_bad),
     ("reboot_in_watch", 1, alone::reboot_in_watch),
+    ("unit_pulls", 1, units::unit_pulls),
     ("answers_500", 1, services::answers_500),
     ("dies_after_5_s", 1, services::dies_after_5_s),
     ("complains", 1, services::complains),
@@ -86,7 +90,8 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Those that run only when they are named: they take long, or more hosts than there are.
-const LARGE: &[Scenario] = &[("forty", 0, fleets::forty), ("numbers", 0, numbers::numbers)];
+const LARGE: &[Scenario] =
+    &[("forty", 0, fleets::forty), ("twenty", 0, killed::rollout), ("numbers", 0, numbers::numbers)];
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {

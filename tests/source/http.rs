@@ -13,9 +13,14 @@ pub struct Http {
 }
 
 impl Http {
-    /// Serves every repository in a directory.
+    /// Serves every repository in a directory, to this machine.
     pub fn serve(directory: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::serve_at("127.0.0.1:0", directory)
+    }
+
+    /// The same, at an address.
+    pub fn serve_at(address: &str, directory: &Path) -> Self {
+        let listener = TcpListener::bind(address).expect("a port");
         let address = listener.local_addr().expect("an address");
         let directory = directory.to_owned();
         std::thread::spawn(move || {
