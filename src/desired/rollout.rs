@@ -2,12 +2,14 @@
 //!
 //! A stage never opens if it waits for what cannot happen: a later one pins a pack in a way that no deployment of
 //! an earlier stage which has that pack could, so that nobody ever tries its tree; an earlier one depends on a
-//! later one; or nobody is in it. What a branch or a range of versions leads to is known only to the sources, so
+//! later one; nobody is in it; or its soak outlasts everybody. One of which packfleet moves nobody tries nothing, so that
+//! later ones would go on without it. What a branch or a range of versions leads to is known only to the sources, so
 //! that whatever could be the same counts as the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use semver::{BuildMetadata, Op, Prerelease, Version, VersionReq};
 
 use super::profile::Written;
@@ -18,6 +20,9 @@ use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::pack::{Pack, Requirement, TagPattern};
 use crate::model::rollout::{Pause, Stage, Window};
 use crate::model::{DeploymentName, PackName};
+
+/// A longer soak is a slip of the pen.
+const LONGEST_SOAK: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Stages in their order. Every deployment is in one, and everyone else's problem is said.
 pub(super) fn stages(
@@ -33,6 +38,7 @@ pub(super) fn stages(
     let mut stages = Vec::new();
     report.within("rollout", |report| {
         for (number, stage) in raw.iter().enumerate() {
+            endless(number, stage, report);
             let members = members(number, stage, written, &labels, &mut free, report);
             stages.push(Stage {
                 select: stage.select.items().iter().map(|selector| selector.to_string()).collect(),
@@ -61,9 +67,51 @@ pub(super) fn stages(
         .enumerate()
         .flat_map(|(number, stage)| stage.members.iter().map(move |name| (name, number)))
         .collect();
+    unmoved(raw, &stages, deployments, report);
     upside_down(written, &labels, deployments, &number, report);
     untried(written, packs, deployments, &number, report);
     stages
+}
+
+/// A soak that nobody lives to see the end of.
+fn endless(number: usize, stage: &At<RawStage>, report: &mut Report) {
+    if let Some(soak) = stage.soak.get().filter(|soak| soak.value.0 > LONGEST_SOAK) {
+        let message = format!("stage {} soaks for more than 365 days", number + 1);
+        let hint = "no later stage would ever move; what is to wait for a person is paused: \
+                    pause = { reason = \"…\" }";
+        report.add(&soak.place, fault(message, "too long").hint(hint));
+    }
+}
+
+/// A stage of which packfleet moves nobody: it tries nothing, and later ones would go on without it.
+fn unmoved(
+    raw: &[At<RawStage>],
+    stages: &[Stage],
+    deployments: &BTreeMap<DeploymentName, Deployment>,
+    report: &mut Report,
+) {
+    let earlier = stages.len().saturating_sub(1);
+    for (number, (stage, raw)) in stages.iter().zip(raw).enumerate().take(earlier) {
+        let members: Option<Vec<&Deployment>> =
+            stage.members.iter().map(|name| deployments.get(name)).collect();
+        let Some(members) = members.filter(|members| !members.is_empty()) else { continue };
+        if members.iter().any(|one| one.mode == Mode::Converge && one.state == State::Present) {
+            continue;
+        }
+        let observed = members.iter().filter(|one| one.mode == Mode::Observe).count();
+        let what = match (observed, members.len() - observed) {
+            (_, 0) => "mode = \"observe\"",
+            (0, _) => "state = \"absent\"",
+            _ => "mode = \"observe\" or state = \"absent\"",
+        };
+        let message = format!(
+            "stage {} tries nothing: all of it is {what}, and stage {} would go on without it",
+            number + 1,
+            number + 2
+        );
+        let hint = "add a deployment that converges, or take this stage out";
+        report.add(&raw.place, fault(message, "nothing is tried here").hint(hint));
+    }
 }
 
 fn labels(raw: &RawDeployment) -> BTreeSet<String> {

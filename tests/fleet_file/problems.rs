@@ -758,6 +758,36 @@ select = ["b", "c"]
         ],
     ),
     (
+        "stages that try nothing, or never end",
+        r##"[deployments.a]
+host = "local"
+root = "/a"
+mode = "observe"
+[deployments.b]
+host = "local"
+root = "/b"
+state = "absent"
+[deployments.c]
+host = "local"
+root = "/c"
+[deployments.d]
+host = "local"
+root = "/d"
+mode = "observe"
+[[rollout]]
+select = ["a", "b"]
+[[rollout]]
+select = ["c"]
+soak = "9000h"
+[[rollout]]
+select = ["*"]
+"##,
+        &[
+            r##"25:1 [[rollout]]: stage 1 tries nothing: all of it is mode = "observe" or state = "absent", and stage 2 would go on without it → add a deployment that converges, or take this stage out"##,
+            r##"29:8 "9000h": stage 2 soaks for more than 365 days → no later stage would ever move; what is to wait for a person is paused: pause = { reason = "…" }"##,
+        ],
+    ),
+    (
         "services and health",
         r##"[packs.q]
 source = "s"
