@@ -409,7 +409,11 @@ impl Host for MemoryHost {
     }
 
     fn pause(&self, pausing: &Pausing) -> Result<Option<Pause>, HostError> {
-        Ok(std::mem::replace(&mut self.inside().notes.pause, pausing.pause.clone()))
+        let kept = &mut self.inside().notes.pause;
+        match (&*kept, &pausing.pause) {
+            (Some(before), Some(pause)) if before.outlasts(pause, pausing.now) => Ok(kept.clone()),
+            _ => Ok(std::mem::replace(kept, pausing.pause.clone())),
+        }
     }
 
     fn drop_edits(&self, ids: &[EditId]) -> Result<(), HostError> {

@@ -450,7 +450,7 @@ pub trait Host: Send + Sync {
     /// Saved edits, oldest first.
     fn edits(&self) -> Result<Vec<SavedEdit>, HostError>;
 
-    /// Begins or ends a pause, under the lock. Gives the one before.
+    /// Begins or ends a pause, under the lock. Gives the one before, which stays if it outlasts the new one.
     fn pause(&self, pausing: &Pausing) -> Result<Option<Pause>, HostError>;
 
     /// Drops saved edits by number, under the lock; an unknown number is an error and drops nothing.

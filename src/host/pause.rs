@@ -73,7 +73,8 @@ fn store(state: &Dir, pause: &Pause) -> io::Result<()> {
     rewrite(state, name::NEW_PAUSE, name::PAUSE, &kept, Keeping::Durable)
 }
 
-/// Begins or ends a pause, under the lock, durably. Gives what was there before; the end of none is nothing.
+/// Begins or ends a pause, under the lock, durably. Gives what was there before; the end of none is nothing, and one
+/// that outlasts the new one stays.
 pub fn set(at: &HostPath, pausing: &Pausing) -> Result<Option<Pause>, HostError> {
     let state = match pausing.pause {
         Some(_) => state_or_make(&open_or_make(at)?)?,
@@ -90,6 +91,7 @@ pub fn set(at: &HostPath, pausing: &Pausing) -> Result<Option<Pause>, HostError>
         // Whoever gives a word of their own need not know the last one.
         (Err(_), _) => None,
         (Ok(None), None) => return Ok(None),
+        (Ok(Some(before)), Some(pause)) if before.outlasts(pause, pausing.now) => return Ok(Some(before)),
         (Ok(before), _) => before,
     };
     let writing = || failed("write", ".packfleet/pause");
@@ -142,6 +144,11 @@ mod tests {
         assert_eq!(set(&at, &pausing(Some(pause("a")))).unwrap(), None);
         assert_eq!(set(&at, &pausing(Some(pause("b")))).unwrap(), Some(pause("a")));
         let state = Dir::root(&format!("{at}/.packfleet")).unwrap();
+        assert_eq!(Notes::load(&state).unwrap().pause, Some(pause("b")));
+        // The longest wins: a shorter one takes nothing away, and is no line of the history.
+        let soon = Pause { until: Some(Timestamp::from_second(-60).unwrap()), ..pause("c") };
+        let asked = Pausing { now: Timestamp::from_second(-90).unwrap(), ..pausing(Some(soon)) };
+        assert_eq!(set(&at, &asked).unwrap(), Some(pause("b")));
         assert_eq!(Notes::load(&state).unwrap().pause, Some(pause("b")));
         std::fs::write(place.path().join("root/.packfleet/pause"), "{").unwrap();
         assert!(Notes::load(&state).is_err());

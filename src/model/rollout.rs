@@ -81,6 +81,11 @@ impl Pause {
         self.until.is_none_or(|until| now < until)
     }
 
+    /// Whether it is in force and ends later than another: of two, the longer one counts.
+    pub fn outlasts(&self, other: &Self, now: Timestamp) -> bool {
+        self.holds(now) && self.is_longer(other)
+    }
+
     /// Whether it ends later than another.
     pub fn is_longer(&self, other: &Self) -> bool {
         match (self.until, other.until) {

@@ -35,7 +35,20 @@ pub(super) fn pause(args: &Pause, context: &Context, printer: &mut Printer) -> R
         Some(until) => format!("until {}", words::time(until)),
         None => "until somebody resumes".to_owned(),
     };
-    if let Some(names) = names(&noted, |_| true) {
+    let stays = |was: Option<&rollout::Pause>| was.is_some_and(|was| was.outlasts(&pause, context.now));
+    for (name, was) in noted.iter().filter_map(|(name, was)| Some((name, was.as_ref().ok()?.as_ref()?))) {
+        if stays(Some(was)) {
+            let end = was
+                .until
+                .map_or("until somebody resumes".to_owned(), |until| format!("until {}", words::time(until)));
+            printer.talk(format!(
+                "{name} is paused {end} already, which is longer and stays: {}; {} ends it",
+                shown(&was.reason),
+                context.hints.command(&["resume", name.as_str()])
+            ));
+        }
+    }
+    if let Some(names) = names(&noted, |was| !stays(was)) {
         let mut words = vec!["resume"];
         words.extend(args.selectors.iter().map(String::as_str));
         printer.talk(format!("paused {end}: {names}; ends with {}", context.hints.command(&words)));
@@ -48,10 +61,10 @@ pub(super) fn resume(args: &Resume, context: &Context, printer: &mut Printer) ->
     let workspace = context.load()?;
     let selected = context.select(&workspace, &args.selectors)?;
     let noted = pauses::set(&workspace, &selected, None, context.now);
-    if let Some(names) = names(&noted, |was| was) {
+    if let Some(names) = names(&noted, |was| was.is_some()) {
         printer.talk(format!("not paused any more: {names}"));
     }
-    if let Some(names) = names(&noted, |was| !was) {
+    if let Some(names) = names(&noted, |was| was.is_none()) {
         printer.talk(format!("had no pause of a command: {names}"));
     }
     // What fleet.toml says stays in force.
@@ -89,9 +102,9 @@ fn publish(
     Ok(())
 }
 
-/// Names of those that were told, by whether they had a pause before.
-fn names(noted: &Noted, meant: impl Fn(bool) -> bool) -> Option<String> {
-    let told = noted.iter().filter_map(|(name, noted)| Some((name, noted.as_ref().ok()?.is_some())));
+/// Names of those that were told, by the pause that they had before.
+fn names(noted: &Noted, meant: impl Fn(Option<&rollout::Pause>) -> bool) -> Option<String> {
+    let told = noted.iter().filter_map(|(name, noted)| Some((name, noted.as_ref().ok()?.as_ref())));
     let names: Vec<&str> = told.filter(|(_, was)| meant(*was)).map(|(name, _)| name.as_str()).collect();
     (!names.is_empty()).then(|| compress(names))
 }
