@@ -94,17 +94,44 @@ fn one(workspace: &Workspace, kind: Kind, report: &Report) -> Came {
                 .is_some_and(|survey| survey.observation.interrupted.is_some() || survey.observation.staged);
             if acts(workspace, report) || left || watched { Came::Acts } else { Came::Settled }
         }
-        (_, Outcome::Waiting) => {
-            let clears = report.gate.iter().filter_map(Reason::clears).min();
-            clears.map_or(Came::Waits, |at| Came::WaitsFor(until(at)))
-        }
+        (_, Outcome::Waiting) => waiting(report).unwrap_or(Came::Waits),
         _ if watched => Came::Watching,
-        _ => Came::Settled,
+        // One of its packs may be held, and another one wait.
+        _ => waiting(report).unwrap_or(Came::Settled),
     }
+}
+
+/// What it waits for, be there other things in its way or not; the first that clears itself is looked at then.
+fn waiting(report: &Report) -> Option<Came> {
+    let clears = report.gate.iter().filter_map(Reason::clears).min();
+    let waits = report.is_waiting().then_some(Came::Waits);
+    clears.map(|at| Came::WaitsFor(until(at))).or(waits)
 }
 
 /// How long it is until a time, and a moment more: a clock that is read twice may have gone on by less than it shows.
 fn until(at: Timestamp) -> Duration {
     let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
     left + Duration::from_millis(50)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::gate::PausedBy;
+
+    #[test]
+    fn what_clears_itself_is_looked_at_then_whatever_else_is_in_the_way() {
+        let mut report = Report::failed("d".parse().unwrap(), Failure::Interrupted);
+        report.outcome = Outcome::Held;
+        assert_eq!(waiting(&report), None);
+        let pause = |minutes: Option<i64>| {
+            let clears = minutes.map(|minutes| Timestamp::now() + jiff::SignedDuration::from_mins(minutes));
+            Reason::Pause { reason: "x".into(), clears, by: PausedBy::Command }
+        };
+        report.gate = vec![pause(None)];
+        assert_eq!(waiting(&report), Some(Came::Waits));
+        report.gate = vec![pause(None), pause(Some(90)), pause(Some(30))];
+        let Some(Came::WaitsFor(period)) = waiting(&report) else { panic!("it does not wait") };
+        assert!(period <= Duration::from_secs(30 * 60 + 1) && period > Duration::from_secs(20 * 60));
+    }
 }
