@@ -33,8 +33,9 @@ pub struct Resolve {
 /// `retry`
 #[derive(Debug, ClapArgs)]
 pub struct Retry {
-    /// Which deployment
-    pub deployment: String,
+    /// Which deployments: a name, a glob or label:X
+    #[arg(value_name = "SELECTOR")]
+    pub selector: String,
     /// Which pack; none means all
     pub pack: Option<String>,
 }
