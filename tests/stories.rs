@@ -204,6 +204,7 @@ stories! {
     signatures
     status_published
     strict
+    unasked
     upgrade
 }
 

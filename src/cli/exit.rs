@@ -85,11 +85,7 @@ pub fn of_report(report: &Report, counts: Counts) -> Exit {
         Outcome::Failed => Exit::Failed,
     };
     // One that was found while going on with an earlier run.
-    let by_outcome = match report.taken_back() {
-        Some(taken) if taken.went_back() => by_outcome.max(Exit::TakenBack),
-        Some(_) => by_outcome.max(Exit::Failed),
-        None => by_outcome,
-    };
+    let by_outcome = by_outcome.max(of_taken_back(report));
     // What it rests on is too old to count on: the host has the last word.
     let by_outcome = match report.told.as_ref().is_some_and(|told| told.stale) {
         true => by_outcome.max(Exit::Waiting),
@@ -102,10 +98,22 @@ pub fn of_report(report: &Report, counts: Counts) -> Exit {
     if drifted { by_outcome.max(Exit::Changes) } else { by_outcome }
 }
 
-/// The exit of a run over several: that of the selected deployments, the worst of them.
+fn of_taken_back(report: &Report) -> Exit {
+    match report.taken_back() {
+        Some(taken) if taken.went_back() => Exit::TakenBack,
+        Some(_) => Exit::Failed,
+        None => Exit::Done,
+    }
+}
+
+/// The exit of a run over several: that of the selected deployments, the worst of them; of others counts what was
+/// taken back there.
 pub fn of_reports(reports: &[Report], counts: Counts) -> Exit {
-    let selected = reports.iter().filter(|report| report.selected);
-    selected.map(|report| of_report(report, counts)).max().unwrap_or(Exit::Done)
+    let one = |report: &Report| match report.selected {
+        true => of_report(report, counts),
+        false => of_taken_back(report),
+    };
+    reports.iter().map(one).max().unwrap_or(Exit::Done)
 }
 
 #[cfg(test)]

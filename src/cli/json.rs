@@ -174,6 +174,7 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "holds": survey.map(|survey| holds(survey, deployment, hints)).unwrap_or_default(),
         "waits": waits,
         "gate": report.gate,
+        "paused": report.paused,
         "hurried": report.hurried,
         "saved": report.saved,
         "said": report.said,

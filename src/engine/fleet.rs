@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::host::Verdict;
 use crate::model::DeploymentName;
-use crate::model::fleet::{HostAddress, Mode};
-use crate::plan::gate::Reason;
+use crate::model::fleet::{Deployment, HostAddress, Mode};
+use crate::plan::gate::{self, Reason};
 use crate::plan::order;
 
 use super::gates::{self, Watch};
@@ -141,8 +141,7 @@ fn one_survey(
     if let Some(statuses) = workspace.statuses_of(&name) {
         let report = status::survey::survey(workspace, &statuses, resolutions, deployment, options);
         events.event(Event::Looked(name));
-        let facts = Some(gates::facts(workspace, resolutions, deployment, &report));
-        return Report { facts, ..report };
+        return with_facts(workspace, resolutions, deployment, report, options);
     }
     let report = glance::in_sync(workspace, resolutions, deployment, options)
         .or_else(|| narrow::survey(workspace, resolutions, deployment, options));
@@ -152,8 +151,19 @@ fn one_survey(
         report
     });
     events.event(Event::Looked(name));
-    let facts = Some(gates::facts(workspace, resolutions, deployment, &report));
-    Report { facts, ..report }
+    with_facts(workspace, resolutions, deployment, report, options)
+}
+
+fn with_facts(
+    workspace: &Workspace,
+    resolutions: &Resolutions,
+    deployment: &Deployment,
+    report: Report,
+    options: &Options,
+) -> Report {
+    let facts = gates::facts(workspace, resolutions, deployment, &report);
+    let paused = gate::paused(deployment, facts.pause.as_ref(), options.now);
+    Report { facts: Some(facts), paused, ..report }
 }
 
 /// Carries out the plans of surveyed reports: those selected, each as soon as all that it waits for is done and its
@@ -434,7 +444,8 @@ fn in_the_way(report: &Report) -> Option<String> {
             let offline = |wait: &&Wait| wait.because.ends_with(OFFLINE);
             match report.waits.iter().find(offline) {
                 None if report.waits.is_empty() => {
-                    let words: Vec<&str> = report.gate.iter().map(Reason::word).collect();
+                    let mut words: Vec<&str> = report.gate.iter().map(Reason::word).collect();
+                    words.dedup();
                     format!("it has changes that wait ({})", words.join(", "))
                 }
                 Some(wait) => format!("it waits for {}: {}", wait.on, wait.because),

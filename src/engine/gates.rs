@@ -46,6 +46,7 @@ pub(super) fn facts(
             unnoted: false,
             state,
             pause: None,
+            heard: None,
         };
     };
     let observation = &survey.observation;
@@ -83,7 +84,9 @@ pub(super) fn facts(
     let acts = survey.plan.commits && (moves || !survey.plan.actions.is_empty());
     let held = !acts && !survey.plan.holds.is_empty();
     let unnoted = record.is_some_and(|record| !observation.notes.soak.is_of(record));
-    Facts { packs, acts, held, unnoted, state, pause: observation.notes.pause.clone() }
+    let pause = observation.notes.pause.clone();
+    let heard = report.told.as_ref().map(|told| told.time);
+    Facts { packs, acts, held, unnoted, state, pause, heard }
 }
 
 fn laid(record: &Record, pack: &PackName) -> Option<Laid> {

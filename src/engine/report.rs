@@ -204,6 +204,8 @@ pub struct Report {
     pub waits: Vec<Wait>,
     /// What else it waits for (its stage, a pause, its window), in the order in which that bites.
     pub gate: Vec<Reason>,
+    /// Its pause, whether or not there is anything to do.
+    pub paused: Option<Reason>,
     /// What somebody in a hurry did not wait for.
     pub hurried: Option<Hurried>,
     /// What gates are told of it; `None` if it is not in the fleet.
@@ -240,6 +242,7 @@ impl Report {
             survey: Some(survey),
             waits: Vec::new(),
             gate: Vec::new(),
+            paused: None,
             hurried: None,
             facts: None,
             committed: None,
@@ -270,6 +273,7 @@ impl Report {
             survey: None,
             waits: Vec::new(),
             gate: Vec::new(),
+            paused: None,
             hurried: None,
             facts: None,
             committed: None,
@@ -293,6 +297,11 @@ impl Report {
     /// Whether it waits for anything.
     pub fn is_waiting(&self) -> bool {
         !self.waits.is_empty() || !self.gate.is_empty()
+    }
+
+    /// Whether the pass touched it, although nobody asked for it: others follow it, and something was left there.
+    pub fn was_touched_unasked(&self) -> bool {
+        !self.selected && self.recovered.is_some()
     }
 
     /// Whether what is there was found ill when it was last looked at, and stands.

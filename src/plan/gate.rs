@@ -41,6 +41,8 @@ pub struct Facts {
     pub state: Fares,
     /// The pause that is kept on the host.
     pub pause: Option<Pause>,
+    /// Of when the status is that this was made from.
+    pub heard: Option<Timestamp>,
 }
 
 /// What of a pack lies on a deployment, or should.
@@ -202,6 +204,9 @@ pub enum Reason {
         soak: u64,
         /// Who does not let it go on yet, and why.
         lagging: BTreeMap<DeploymentName, Lag>,
+        /// Of when the status is that is too old to count on, of those that have one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        heard: BTreeMap<DeploymentName, Timestamp>,
         /// When it clears itself; `None` as long as somebody has to do something first.
         clears: Option<Timestamp>,
     },
@@ -375,7 +380,7 @@ impl Gates<'_> {
             }
         }
         reasons.sort_by_key(|reason| !matches!(reason, Reason::Stopped { .. }));
-        reasons.extend(self.pause(deployment, facts));
+        reasons.extend(paused(deployment, facts.pause.as_ref(), self.now));
         if let Some(window) = &deployment.window
             && let Opening::Closed { opens } = opening(window, self.now)
         {
@@ -390,15 +395,6 @@ impl Gates<'_> {
             }
         }
         reasons
-    }
-
-    /// The longer of the fleet file's pause and the host's.
-    fn pause(&self, deployment: &Deployment, facts: &Facts) -> Option<Reason> {
-        let file = deployment.pause.as_ref().map(|pause| (pause, PausedBy::FleetFile));
-        let host = facts.pause.as_ref().map(|pause| (pause, PausedBy::Command));
-        let holds = [file, host].into_iter().flatten().filter(|(pause, _)| pause.holds(self.now));
-        let longest = holds.reduce(|a, b| if b.0.is_longer(a.0) { b } else { a });
-        longest.map(|(pause, by)| Reason::Pause { reason: pause.reason.clone(), clears: pause.until, by })
     }
 
     /// The members of a stage that packfleet moves and that bear on a step.
@@ -472,7 +468,11 @@ impl Gates<'_> {
             lagging.extend(unknown);
             if !lagging.is_empty() {
                 let (soak, pack, change) = (stage.soak.as_secs(), pack.clone(), step.change());
-                return Some(Reason::Stage { stage: number + 1, pack, tree, change, soak, lagging, clears });
+                let unheard = lagging.iter().filter(|(_, lag)| **lag == Lag::Unheard);
+                let heard =
+                    unheard.filter_map(|(name, _)| Some((name.clone(), self.facts.get(name)?.heard?)));
+                let (stage, heard) = (number + 1, heard.collect());
+                return Some(Reason::Stage { stage, pack, tree, change, soak, lagging, heard, clears });
             }
             let mut members = stage.members.iter().filter(|name| !self.observed.contains(*name));
             have |= members.any(|name| {
@@ -485,6 +485,15 @@ impl Gates<'_> {
         let tree = tree.filter(|_| step.change() == Change::Tree && have && !want)?;
         Some(Reason::Untried { pack: pack.clone(), tree })
     }
+}
+
+/// The pause of a deployment, whatever it has to do: the longer of the fleet file's and the host's.
+pub fn paused(deployment: &Deployment, host: Option<&Pause>, now: Timestamp) -> Option<Reason> {
+    let file = deployment.pause.as_ref().map(|pause| (pause, PausedBy::FleetFile));
+    let host = host.map(|pause| (pause, PausedBy::Command));
+    let holds = [file, host].into_iter().flatten().filter(|(pause, _)| pause.holds(now));
+    let longest = holds.reduce(|a, b| if b.0.is_longer(a.0) { b } else { a });
+    longest.map(|(pause, by)| Reason::Pause { reason: pause.reason.clone(), clears: pause.until, by })
 }
 
 /// Whether a deployment counts as a failure of what it wants.

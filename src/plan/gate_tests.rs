@@ -78,7 +78,7 @@ fn facts_of(runs: Option<Laid>, since: Option<i64>, wants: Laid) -> Facts {
         failed: false,
     };
     let (acts, packs) = (known.moves(), [(pack(), known)].into());
-    Facts { packs, acts, held: false, unnoted: false, state: Fares::Well, pause: None }
+    Facts { packs, acts, held: false, unnoted: false, state: Fares::Well, pause: None, heard: None }
 }
 
 struct World {

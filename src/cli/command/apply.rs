@@ -79,6 +79,11 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
             printer.talk(note);
         }
         if !args.yes {
+            for report in reports.iter().filter(|report| report.was_touched_unasked()) {
+                let name = &report.deployment;
+                let why = context.hints.command(&["why", name.as_str()]);
+                printer.talk(format!("{name} was not asked for, and something that was left there was ended, because others follow it: {why}"));
+            }
             confirm(printer)?;
         }
         let interrupt = Interrupt::listen();

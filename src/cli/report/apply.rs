@@ -13,9 +13,10 @@ use crate::model::ranges::compress;
 use crate::plan::Standing;
 use crate::plan::gate::Reason;
 
-/// One line per selected deployment.
+/// One line per selected deployment, and one for each that was touched without being asked for.
 pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String {
-    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).collect();
+    let told = |report: &&Report| report.selected || report.was_touched_unasked();
+    let selected: Vec<&Report> = reports.iter().filter(told).collect();
     let rows: Vec<(&Report, String)> =
         selected.iter().map(|report| (*report, what(workspace, report, hints))).collect();
     let mut groups: Vec<(Vec<&str>, &Report, &String)> = Vec::new();
@@ -127,6 +128,9 @@ fn more(workspace: &Workspace, report: &Report, hints: &Hints) -> Vec<String> {
             let text = format!("pack {pack}: {}", words::hold(&hold.cause));
             lines.extend(text.lines().map(str::to_owned));
         }
+    }
+    if report.was_touched_unasked() {
+        lines.push("not asked for, and looked at because others follow it:".to_owned());
     }
     match &report.recovered {
         Some(Recovery::Forward { generation, said }) => {

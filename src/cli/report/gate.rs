@@ -22,7 +22,7 @@ pub fn text(reason: &Reason, survey: Option<&Survey>) -> String {
             wanted(survey, pack),
             compress(failed.iter().map(DeploymentName::as_str))
         ),
-        Reason::Stage { stage, pack, tree, change, soak, lagging, .. } => {
+        Reason::Stage { stage, pack, tree, change, soak, lagging, heard, .. } => {
             let as_now = match change {
                 Change::Tree => "",
                 Change::Rendering => " as it is rendered now",
@@ -35,7 +35,7 @@ pub fn text(reason: &Reason, survey: Option<&Survey>) -> String {
                 0 => String::new(),
                 soak => format!(", healthy, for {}", seconds(std::time::Duration::from_secs(*soak))),
             };
-            format!("stage {stage} must have {what}{soak}: {}", lags(lagging))
+            format!("stage {stage} must have {what}{soak}: {}", lags(lagging, heard))
         }
         Reason::Untried { pack, tree } => format!(
             "no deployment of an earlier stage asks for {} (tree {}), and some have the pack",
@@ -102,7 +102,12 @@ fn wanted(survey: Option<&Survey>, pack: &PackName) -> String {
 }
 
 /// Who lags, and how.
-fn lags(lagging: &BTreeMap<DeploymentName, Lag>) -> String {
+fn lags(lagging: &BTreeMap<DeploymentName, Lag>, heard: &BTreeMap<DeploymentName, Timestamp>) -> String {
+    let last = match heard.values().min() {
+        None => String::new(),
+        Some(at) if heard.len() == 1 => format!(" (the last is of {})", words::time(*at)),
+        Some(at) => format!(" (the oldest is of {})", words::time(*at)),
+    };
     let mut groups: BTreeMap<Lag, Vec<&str>> = BTreeMap::new();
     for (name, lag) in lagging {
         groups.entry(*lag).or_default().push(name.as_str());
@@ -124,7 +129,8 @@ fn lags(lagging: &BTreeMap<DeploymentName, Lag>) -> String {
             (Lag::Unseen, _) => "cannot be looked at",
             (Lag::Unheard, false) => "have no status to count on",
         };
-        format!("{} {how}", compress(names))
+        let last = if lag == Lag::Unheard { last.as_str() } else { "" };
+        format!("{} {how}{last}", compress(names))
     });
     told.collect::<Vec<_>>().join(", ")
 }

@@ -212,6 +212,7 @@ fn settled(workspace: &Workspace, report: &Report) -> String {
         (Outcome::InSync, _) if deployment.is_some_and(|d| d.state == State::Absent) => {
             "removed: its stanza can go".to_owned()
         }
+        (Outcome::InSync, _) => report.paused.as_ref().map_or(String::new(), |why| gate::text(why, None)),
         _ => String::new(),
     }
 }
