@@ -110,9 +110,15 @@ impl Inherited {
         (self.uid, self.gid)
     }
 
-    /// Gives them to a new, staged file.
-    pub fn give_file(&self, file: &File, kind: Kind, path: &TreePath) -> Result<(), HostError> {
-        own(file, self.uid, self.gid, path)?;
+    /// Gives them to a new, staged file, which has this owner and this group.
+    pub fn give_file(
+        &self,
+        file: &File,
+        kind: Kind,
+        path: &TreePath,
+        has: (u32, u32),
+    ) -> Result<(), HostError> {
+        own_instead(file, has, (self.uid, self.gid), path)?;
         let x = if kind == Kind::Exec { 0o777 } else { 0o666 };
         if let Some(default) = &self.default {
             let given = default.created(x);
@@ -167,10 +173,19 @@ fn refused(path: &TreePath, what: &str, error: io::Error) -> HostError {
 
 fn own(file: &File, uid: u32, gid: u32, path: &TreePath) -> Result<(), HostError> {
     let now = stat_file(file).map_err(failed("look at the staged", path.as_str()))?;
-    if (now.uid, now.gid) == (uid, gid) {
+    own_instead(file, (now.uid, now.gid), (uid, gid), path)
+}
+
+fn own_instead(
+    file: &File,
+    has: (u32, u32),
+    (uid, gid): (u32, u32),
+    path: &TreePath,
+) -> Result<(), HostError> {
+    if has == (uid, gid) {
         return Ok(());
     }
-    let owner = (now.uid != uid).then(|| Uid::from_raw(uid));
+    let owner = (has.0 != uid).then(|| Uid::from_raw(uid));
     rustix::fs::fchown(file.as_fd(), owner, Some(Gid::from_raw(gid))).map_err(|error| {
         let what =
             format!("it would have to belong to user {uid}, group {gid}, which this process cannot give");

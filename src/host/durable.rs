@@ -25,6 +25,11 @@ impl Unsynced {
         }
     }
 
+    /// Remembers that there are many that are closed already.
+    pub fn add_many(&mut self) {
+        self.many = true;
+    }
+
     /// Makes them durable, and the names of all that is in the stage. A failed sync is final: one that
     /// follows on the same file would say that all is well.
     pub fn sync(&self, stage: &Dir, state: &Dir) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::beneath::Dir;
-use super::sight::{Found, Looker, Sight};
+use super::sight::{Looker, Sight};
 use super::state::Ground;
 use crate::model::TreePath;
 
@@ -51,7 +51,7 @@ impl<'a> Live<'a> {
     pub fn look(&mut self, path: &TreePath) -> io::Result<Sight> {
         match self.parent(path) {
             Ok(dir) => self.looker.look(&dir, path.file_name()),
-            Err(error) if out_of_reach(&error) => Ok(Sight { found: Found::Absent, stat: None, file: None }),
+            Err(error) if out_of_reach(&error) => Ok(Sight::absent()),
             Err(error) => Err(error),
         }
     }

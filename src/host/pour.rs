@@ -3,6 +3,7 @@
 //! What a large file costs is then time, and no memory. Who fills a [`Sink`] need not verify anything: who made it
 //! asks it at the end. What was poured in vain is taken out again before something else is tried.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
@@ -19,13 +20,15 @@ const LARGE: usize = 512 << 10;
 pub struct Sink<'a> {
     file: &'a File,
     hasher: blake3::Hasher,
+    /// The digest of what was poured in, once it was asked for.
+    content: Cell<Option<Content>>,
     failed: Option<io::Error>,
 }
 
 impl<'a> Sink<'a> {
     /// Fills this file, which is empty.
     pub fn of(file: &'a File) -> Self {
-        Self { file, hasher: blake3::Hasher::new(), failed: None }
+        Self { file, hasher: blake3::Hasher::new(), content: Cell::new(None), failed: None }
     }
 
     /// Whether what was poured in has this digest, and all of it is in the file.
@@ -35,13 +38,17 @@ impl<'a> Sink<'a> {
 
     /// The digest of what was poured in.
     pub fn content(&self) -> Content {
-        Content::from_bytes(*self.hasher.finalize().as_bytes())
+        let digest = || Content::from_bytes(*self.hasher.finalize().as_bytes());
+        let content = self.content.get().unwrap_or_else(digest);
+        self.content.set(Some(content));
+        content
     }
 
     /// Takes everything out again. `false` if that, or the filling, failed: then nothing more is to be tried.
     pub fn again(&mut self) -> bool {
         if self.failed.is_none() && self.hasher.count() > 0 {
             self.hasher.reset();
+            self.content.set(None);
             let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
             self.failed = emptied.err();
         }
@@ -67,6 +74,7 @@ impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.file.write_all(bytes) {
             Ok(()) => {
+                self.content.set(None);
                 if bytes.len() < LARGE {
                     self.hasher.update(bytes)
                 } else {

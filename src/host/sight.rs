@@ -93,6 +93,11 @@ pub struct Sight {
 }
 
 impl Sight {
+    /// Nothing.
+    pub fn absent() -> Self {
+        Self::bare(Found::Absent, None)
+    }
+
     fn bare(found: Found, stat: Option<Stat>) -> Self {
         Self { found, stat, file: None }
     }

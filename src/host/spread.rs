@@ -19,29 +19,41 @@ pub fn spread<T: Sync, R: Send>(
     mount: u64,
     look: impl Fn(&mut Looker, &T) -> R + Sync,
 ) -> Vec<R> {
-    let threads = match size {
-        ..FEW => 1,
-        _ => std::thread::available_parallelism().map_or(1, usize::from).min(MOST).min(units.len().max(1)),
-    };
-    if threads == 1 {
-        let mut looker = Looker::new(mount);
-        return units.iter().map(|unit| look(&mut looker, unit)).collect();
-    }
+    let threads = if size < FEW { 1 } else { threads(units.len()) };
     // With enough to do for all, one core a file is best; else the last files keep all cores busy.
-    let effort = if units.len() >= threads * 4 { Effort::Beside } else { Effort::Alone };
+    let effort = if threads > 1 && units.len() >= threads * 4 { Effort::Beside } else { Effort::Alone };
+    in_turn(threads, units, || Looker::with(mount, effort), look)
+}
+
+/// How many threads so many units are worth.
+pub fn threads(units: usize) -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST).min(units.max(1))
+}
+
+/// Answers of `work` to each unit, by so many threads, each of which has what `begin` gives.
+pub fn in_turn<T: Sync, R: Send, S>(
+    threads: usize,
+    units: &[T],
+    begin: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T) -> R + Sync,
+) -> Vec<R> {
+    if threads == 1 {
+        let mut state = begin();
+        return units.iter().map(|unit| work(&mut state, unit)).collect();
+    }
     let next = AtomicUsize::new(0);
-    let work = || {
-        let mut looker = Looker::with(mount, effort);
+    let take = || {
+        let mut state = begin();
         let mut answers = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(unit) = units.get(number) else { return answers };
-            answers.push((number, look(&mut looker, unit)));
+            answers.push((number, work(&mut state, unit)));
         }
     };
     let mut answers = std::thread::scope(|scope| {
-        let spawned: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut answers = work();
+        let spawned: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let mut answers = take();
         for thread in spawned {
             answers.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }

@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! removals ─► what must come out is there? may it? ─► slot stays empty
-//! puts     ─► the way there ─► what must come out is there? may it? ─► bytes, verified ─► attributes ─► slot
+//! puts     ─► the way there ─► what must come out is there? may it? ─► its attributes ─► all: bytes, verified ─► slot
 //! VERSION, log, record, objects, edits, manifest, journal ─► sync ─► commit point
 //! ```
 //! Removals come first whatever the plan's order, then directories that make way, then directories that
 //! are made, then puts in the plan's order: a file can become a directory and back. An error here leaves
 //! the tree as it was; the caller throws the stage away.
 
+mod filling;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Seek, Write};
+use std::sync::Arc;
+
+use filling::{Attributes, Filling, Slot};
 
 use super::attributes::{Inherited, Replaced, forget_default};
 use super::beneath::{Dir, Node, Stat, stat_file};
@@ -21,10 +25,10 @@ use super::durable::Unsynced;
 use super::edits::{self, Edits};
 use super::journal::{Deed, Direction, Journal, Manifest, Step, slot};
 use super::live::{Live, out_of_reach};
-use super::pour::{Sink, fill};
+use super::pour::Sink;
 use super::sight::{Found, Sight};
 use super::state::{Ground, digest_record, failed, name};
-use super::{Blobs, Commit, HostError, SavedEdit, annals, features, layers, swap, verified};
+use super::{Blobs, Commit, HostError, SavedEdit, annals, features, layers, swap};
 use crate::model::packed::Packed;
 use crate::model::plan::Action;
 use crate::model::{Content, Entry, Kind, TreePath};
@@ -81,6 +85,7 @@ pub fn stage(
         open_way: None,
         fit: None,
         saves: Vec::new(),
+        fillings: Vec::new(),
         unsynced: Unsynced::default(),
         layered: layers::layered(ground),
     };
@@ -123,14 +128,16 @@ struct Stager<'a> {
     taken: BTreeSet<&'a TreePath>,
     steps: Steps,
     /// Directories that will be made, with what they pass on.
-    made: BTreeMap<TreePath, Inherited>,
+    made: BTreeMap<TreePath, Arc<Inherited>>,
     /// What the last directory passes on.
-    inherited: Option<(TreePathOrRoot, Inherited)>,
+    inherited: Option<(TreePathOrRoot, Arc<Inherited>)>,
     /// The last directory that was found, or will be made.
     open_way: Option<TreePathOrRoot>,
     /// The last directory that was found fit.
     fit: Option<TreePathOrRoot>,
     saves: Vec<SavedEdit>,
+    /// What is still to be filled.
+    fillings: Vec<Filling<'a>>,
     unsynced: Unsynced,
     /// The file system is made of layers: what lies in a lower one moves only after it is copied.
     layered: bool,
@@ -142,7 +149,7 @@ fn unfit(path: &TreePath, why: impl Into<String>) -> HostError {
     HostError::Unfit { path: path.clone(), why: why.into() }
 }
 
-impl Stager<'_> {
+impl<'a> Stager<'a> {
     fn run(mut self) -> Result<Manifest, Halt> {
         let commit = self.commit;
         let actions = || (0u32..).zip(&commit.plan.actions);
@@ -158,6 +165,7 @@ impl Stager<'_> {
         }
         let (version, from) = self.version()?.unzip();
         let log = self.log()?;
+        self.fill()?;
         let record = commit.plan.next.encode();
         self.write(slot::RECORD, &record)?;
         let objects = self.objects()?;
@@ -233,10 +241,15 @@ impl Stager<'_> {
         Ok(())
     }
 
-    fn put(&mut self, number: u32, action: &Action, after: Entry) -> Result<(), Halt> {
+    fn fill(&mut self) -> Result<(), HostError> {
+        let fillings = std::mem::take(&mut self.fillings);
+        filling::fill_all(self.stage, self.blobs, &fillings, &mut self.unsynced)
+    }
+
+    fn put(&mut self, number: u32, action: &'a Action, after: Entry) -> Result<(), Halt> {
         let path = &action.path;
         self.way(path)?;
-        let sight = self.look(path)?;
+        let sight = if self.in_new_directory(path) { Sight::absent() } else { self.look(path)? };
         let makes_way = sight.found == Found::Directory && action.before.is_none();
         if makes_way {
             self.empty(path)?;
@@ -251,84 +264,61 @@ impl Stager<'_> {
             Some(from) => Some(self.look(from)?),
             None => None,
         };
-        self.content(
-            &slot::step(slot),
-            path,
-            after.kind,
-            Bytes::Of(after.content),
-            from.as_ref().unwrap_or(&sight),
-        )?;
+        let bytes = Bytes::Of(after.content);
+        self.content(Slot::Step(slot), path, after.kind, bytes, from.as_ref().unwrap_or(&sight))?;
         let deed = if action.before.is_some() { Deed::Exchange(number) } else { Deed::Create(number) };
         self.steps.put.push(Step { slot, deed });
         Ok(())
     }
 
-    fn content(
-        &mut self,
-        slot: &str,
-        path: &TreePath,
-        kind: Kind,
-        bytes: Bytes<'_>,
-        replaced: &Sight,
-    ) -> Result<(), HostError> {
-        let staging = || failed("stage", path.as_str());
-        if let (Kind::Link, Bytes::Of(content)) = (kind, bytes) {
-            return self.link(slot, path, &verified(self.blobs, content)?, replaced.stat.as_ref());
-        }
-        let mut file = self.stage.create(slot).map_err(staging())?;
-        match bytes {
-            Bytes::Of(content) => fill(&file, self.blobs, content, staging())?,
-            Bytes::Are(bytes) => file.write_all(bytes).map_err(staging())?,
-        }
-        match (&replaced.file, &replaced.stat) {
-            (Some(old), Some(stat)) => Replaced::read(old, stat)
-                .map_err(failed("read the attributes of", path.as_str()))?
-                .give(&file, kind, path)?,
-            _ => self.inherited(path)?.give_file(&file, kind, path)?,
-        }
-        self.unsynced.add(file);
-        Ok(())
+    /// Whether its directory is one that will be made: nothing lies there.
+    fn in_new_directory(&self, path: &TreePath) -> bool {
+        !self.made.is_empty() && path.parent().is_some_and(|parent| self.made.contains_key(&parent))
     }
 
-    fn link(
+    fn content(
         &mut self,
-        slot: &str,
-        path: &TreePath,
-        text: &[u8],
-        old: Option<&Stat>,
+        slot: Slot,
+        path: &'a TreePath,
+        kind: Kind,
+        bytes: Bytes<'a>,
+        replaced: &Sight,
     ) -> Result<(), HostError> {
-        let staging = || failed("stage", path.as_str());
-        self.stage.make_link(text, slot).map_err(staging())?;
-        let (uid, gid) = match old {
-            Some(stat) if stat.node != Node::Directory => (stat.uid, stat.gid),
-            _ => self.inherited(path)?.owner(),
+        let attributes = match (kind, bytes, &replaced.file, &replaced.stat) {
+            (Kind::Link, Bytes::Of(_), _, Some(stat)) if stat.node != Node::Directory => {
+                Attributes::Owner(stat.uid, stat.gid)
+            }
+            (Kind::Link, Bytes::Of(_), ..) => {
+                let (uid, gid) = self.inherited(path)?.owner();
+                Attributes::Owner(uid, gid)
+            }
+            (_, _, Some(old), Some(stat)) => Attributes::Replaced(
+                Replaced::read(old, stat).map_err(failed("read the attributes of", path.as_str()))?,
+            ),
+            _ => Attributes::Inherited(self.inherited(path)?),
         };
-        let new = self.stage.stat(slot).map_err(staging())?;
-        if new.is_some_and(|stat| (stat.uid, stat.gid) != (uid, gid)) {
-            self.stage.own_link(slot, uid, gid).map_err(|error| {
-                unfit(path, format!("the link would have to belong to user {uid}, group {gid}: {error}"))
-            })?;
-        }
-        Ok(())
+        self.fillings.push(Filling { slot, path, kind, bytes, attributes });
+        if self.fillings.len() < filling::MOST { Ok(()) } else { self.fill() }
     }
 
     /// What the path's directory passes on.
-    fn inherited(&mut self, path: &TreePath) -> Result<Inherited, HostError> {
+    fn inherited(&mut self, path: &TreePath) -> Result<Arc<Inherited>, HostError> {
         let parent = path.parent();
         if let Some(made) = parent.as_ref().and_then(|parent| self.made.get(parent)) {
-            return Ok(made.clone());
+            return Ok(Arc::clone(made));
         }
         if let Some((known, inherited)) = &self.inherited
             && *known == parent
         {
-            return Ok(inherited.clone());
+            return Ok(Arc::clone(inherited));
         }
         let inherited = self
             .live
             .parent(path)
             .and_then(|dir| Inherited::read(&dir))
             .map_err(failed("read the attributes of the directory of", path.as_str()))?;
-        self.inherited = Some((parent, inherited.clone()));
+        let inherited = Arc::new(inherited);
+        self.inherited = Some((parent, Arc::clone(&inherited)));
         Ok(inherited)
     }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{Bytes, Halt, Stager, unfit};
+use super::{Bytes, Halt, Slot, Stager, unfit};
 use crate::host::beneath::Node;
 use crate::host::journal::slot;
 use crate::host::live::out_of_reach;
@@ -48,7 +48,8 @@ impl Stager<'_> {
     /// VERSION with its new content, and the entry that this was made from.
     #[expect(clippy::type_complexity, reason = "two answers of one look")]
     pub(super) fn version(&mut self) -> Result<Option<((TreePath, Content), Option<Entry>)>, Halt> {
-        let Some((path, bytes)) = &self.commit.version_file else { return Ok(None) };
+        let commit = self.commit;
+        let Some((path, bytes)) = &commit.version_file else { return Ok(None) };
         self.way(path)?;
         let sight = self.look(path)?;
         match &sight.found {
@@ -66,14 +67,15 @@ impl Stager<'_> {
         }
         self.fit(path, sight.stat.as_ref())?;
         let kind = from.map_or(Kind::File, |entry| entry.kind);
-        self.content(slot::VERSION, path, kind, Bytes::Are(bytes), &sight)?;
+        self.content(Slot::Named(slot::VERSION), path, kind, Bytes::Are(bytes), &sight)?;
         Ok(Some(((path.clone(), Content::of(bytes)), from)))
     }
 
     pub(super) fn log(&mut self) -> Result<Option<(TreePath, String)>, Halt> {
-        let Some((path, text)) = &self.commit.sync_log else { return Ok(None) };
+        let commit = self.commit;
+        let Some((path, text)) = &commit.sync_log else { return Ok(None) };
         self.way(path)?;
-        let absent = Sight { found: Found::Absent, stat: None, file: None };
+        let absent = Sight::absent();
         let dir = match self.live.parent(path) {
             Err(error) if out_of_reach(&error) => None,
             dir => Some(dir.map_err(failed("open the directory of", path.as_str()))?),
@@ -92,7 +94,7 @@ impl Stager<'_> {
             }
             (None, _) => {
                 self.fit(path, None)?;
-                self.content(slot::LOG, path, Kind::File, Bytes::Are(b""), &absent)?;
+                self.content(Slot::Named(slot::LOG), path, Kind::File, Bytes::Are(b""), &absent)?;
             }
         }
         Ok(Some((path.clone(), annals::log_line(text, self.commit.plan.next.generation))))
