@@ -368,11 +368,17 @@ impl PackSource for GitSource {
         content: Content,
         to: &mut dyn Write,
     ) -> Result<(), SourceError> {
-        self.mirror.ask(|repository| {
+        self.mirror.ask_opened(|opened| {
+            let repository = &opened.repository;
             let failed = |id| move |error| self.walk_error(WalkError::Object(id, error));
             let Some(id) = self.blob(repository, commit, content)? else {
                 return Err(SourceError::Unknown(format!("no file with the digest {content} is known")));
             };
+            // Who asked compares them with `content`.
+            let given = opened.objects().map_err(failed(id))?.unverified(id, |bytes| to.write_all(bytes));
+            if let Some(written) = given {
+                return written.map_err(|error| super::write_failed(content, error));
+            }
             let odb = repository.odb().map_err(failed(id))?;
             let object = odb.read(id).map_err(failed(id))?;
             to.write_all(object.data()).map_err(|error| super::write_failed(content, error))

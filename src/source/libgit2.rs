@@ -142,7 +142,7 @@ fn set() {
     }
 }
 
-/// A repository's objects, of which only kind and size are asked.
+/// A repository's objects, of which only kind and size are asked, or bytes that the asker verifies.
 #[derive(Debug)]
 pub(super) struct Headers(*mut libgit2_sys::git_odb);
 
@@ -177,6 +177,44 @@ impl Headers {
         }
     }
 }
+
+#[expect(unsafe_code, reason = "git2 verifies all that it reads")]
+impl Headers {
+    /// Gives the bytes of a blob to `take`, which must verify them: git's own digest of them, which takes as long as
+    /// reading them, is not looked at. `None` if they cannot be had this way; git2 says why.
+    pub(super) fn unverified<T>(&self, id: Oid, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let mut raw = libgit2_sys::git_oid { id: [0; 20] };
+        raw.id.copy_from_slice(id.as_bytes());
+        // SAFETY: `self.0` is open until it is dropped; so are its stores, which it owns.
+        let count = unsafe { libgit2_sys::git_odb_num_backends(self.0) };
+        for position in 0..count {
+            let mut store = ptr::null_mut();
+            // SAFETY: as above; the pointer is to a value on this stack.
+            if unsafe { libgit2_sys::git_odb_get_backend(&mut store, self.0, position) } < 0
+                || store.is_null()
+            {
+                continue;
+            }
+            // SAFETY: libgit2 gave a store, whose functions do not change.
+            let Some(read) = (unsafe { (*store).read }) else { continue };
+            let (mut bytes, mut size, mut kind) = (ptr::null_mut(), 0, libgit2_sys::GIT_OBJECT_ANY);
+            if read(&mut bytes, &mut size, &mut kind, store, &raw) < 0 || bytes.is_null() {
+                continue;
+            }
+            // SAFETY: the store gave so many bytes, which are this function's until they are freed.
+            let all = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) };
+            let answer = (kind == libgit2_sys::GIT_OBJECT_BLOB).then(|| take(all));
+            // SAFETY: they are of this store, and nothing borrows them any more.
+            unsafe { libgit2_sys::git_odb_backend_data_free(store, bytes) };
+            return answer;
+        }
+        None
+    }
+}
+
+#[expect(unsafe_code, reason = "a pointer says nothing of threads")]
+// SAFETY: libgit2's object databases may be used from any thread; this one is used from one at a time.
+unsafe impl Send for Headers {}
 
 #[expect(unsafe_code, reason = "what libgit2 allocated, it frees")]
 impl Drop for Headers {

@@ -10,6 +10,7 @@
 //! a ref leads nowhere, or by a reader, who leaves a mark.
 //! Deliberately absent: garbage collection.
 
+use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +39,24 @@ const ABSENT: &str = "packfleet-absent";
 pub(super) struct Mirror {
     url: Url,
     path: Utf8PathBuf,
-    open: Mutex<Vec<Repository>>,
+    open: Mutex<Vec<Opened>>,
+}
+
+/// A repository that is open.
+pub(super) struct Opened {
+    pub(super) repository: Repository,
+    objects: OnceCell<Headers>,
+}
+
+impl Opened {
+    /// Its objects, for bytes that the asker verifies.
+    pub(super) fn objects(&self) -> Result<&Headers, git2::Error> {
+        if let Some(objects) = self.objects.get() {
+            return Ok(objects);
+        }
+        let objects = Headers::of(&self.repository)?;
+        Ok(self.objects.get_or_init(|| objects))
+    }
 }
 
 impl Mirror {
@@ -60,16 +78,27 @@ impl Mirror {
         &self,
         question: impl FnOnce(&Repository) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
+        self.ask_opened(|opened| question(&opened.repository))
+    }
+
+    /// The same, with what is kept open beside a repository.
+    pub(super) fn ask_opened<T>(
+        &self,
+        question: impl FnOnce(&Opened) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
         let kept = self.open.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let repository = match kept {
-            Some(repository) => repository,
+        let opened = match kept {
+            Some(opened) => opened,
             None if !self.is_there() => {
                 return Err(SourceError::Unknown(format!("{} has not been fetched yet", self.url)));
             }
-            None => open(&self.path).map_err(|source| self.unreadable(source))?,
+            None => {
+                let repository = open(&self.path).map_err(|source| self.unreadable(source))?;
+                Opened { repository, objects: OnceCell::new() }
+            }
         };
-        let answer = question(&repository);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(repository);
+        let answer = question(&opened);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(opened);
         answer
     }
 
