@@ -224,14 +224,14 @@ pub enum Noted {
 /// that does not happen within a tenth of a second: a clock that was set back.
 pub fn moment_after(state: &Dir, ctime: i64) -> io::Result<Option<i64>> {
     let mut file = state.open_or_create(SCRATCH)?;
-    for _ in 0..50 {
+    for _ in 0..200 {
         file.set_len(0)?;
         file.write_all(b"tick")?;
         let now = stat_file(&file)?.mtime;
         if now > ctime {
             return Ok(Some(now));
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_micros(500));
     }
     Ok(None)
 }

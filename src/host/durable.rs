@@ -5,8 +5,9 @@ use std::io;
 
 use super::beneath::{Dir, Node, Whole};
 
-/// Up to this many files are synced one by one; above, the file system is synced once.
-pub const SYNC_EACH: usize = 64;
+/// Up to this many files are synced one by one; above, the file system is synced once. Each sync is a flush of the disk
+/// of its own; one for the file system is one flush, but waits for what others wrote as well.
+pub const SYNC_EACH: usize = 32;
 
 /// Files that were written and are to be made durable.
 #[derive(Debug, Default)]
