@@ -190,10 +190,12 @@ impl<'a> NewCache<'a> {
         };
         let head = postcard::to_stdvec(&settled).map_err(io::Error::other)?;
         self.rows.values_mut().for_each(|rows| rows.sort_unstable_by_key(|row| row.name));
-        let Some(bytes) = Table::encode(&head, &self.rows) else { return Ok(()) };
+        let Some(parts) = Table::encode(head, &self.rows) else { return Ok(()) };
         let mut file = state.open_or_create(SCRATCH)?;
         file.set_len(0)?;
-        file.write_all(&bytes)?;
+        for part in parts {
+            file.write_all(&part)?;
+        }
         state.replace(SCRATCH, state, NAME)
     }
 

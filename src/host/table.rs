@@ -141,7 +141,7 @@ fn four(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-fn sum(parts: [&[u8]; 2]) -> [u8; 32] {
+fn sum(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         if part.len() < LARGE {
@@ -155,10 +155,14 @@ fn sum(parts: [&[u8]; 2]) -> [u8; 32] {
 
 impl Table {
     /// Encodes rows by directory (`""` is the root) behind a head; `None` if there is more of it than can be
-    /// counted. Assumes the rows of each directory sorted by name, each name once.
-    pub fn encode(head: &[u8], directories: &BTreeMap<&str, Vec<NewRow<'_>>>) -> Option<Vec<u8>> {
+    /// counted. In parts, to be written one behind the other: of a large tree they are never together in memory.
+    /// Assumes the rows of each directory sorted by name, each name once.
+    pub fn encode(head: Vec<u8>, directories: &BTreeMap<&str, Vec<NewRow<'_>>>) -> Option<[Vec<u8>; 6]> {
         let count: usize = directories.values().map(Vec::len).sum();
-        let mut names = Vec::new();
+        let sizes = directories
+            .iter()
+            .map(|(path, below)| path.len() + below.iter().map(|row| row.name.len()).sum::<usize>());
+        let mut names = Vec::with_capacity(sizes.sum());
         let mut listed = Vec::with_capacity(directories.len() * DIRECTORY);
         let mut rows = Vec::with_capacity(count * ROW);
         let mut contents = Vec::with_capacity(count * CONTENT);
@@ -177,22 +181,15 @@ impl Table {
                 contents.extend_from_slice(row.content.as_bytes());
             }
         }
-        let mut out = Vec::with_capacity(
-            PREFIX + head.len() + listed.len() + rows.len() + names.len() + contents.len(),
-        );
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
+        let mut prefix = Vec::with_capacity(PREFIX);
+        prefix.extend_from_slice(MAGIC);
+        prefix.extend_from_slice(&FORMAT.to_le_bytes());
         for number in [head.len(), directories.len(), count, names.len()] {
-            out.extend_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
+            prefix.extend_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
         }
-        out.resize(PREFIX, 0);
-        for part in [head, &listed, &rows, &names] {
-            out.extend_from_slice(part);
-        }
-        let sums = [sum([&out[..LENGTHS], &out[PREFIX..]]), sum([&contents, &[]])];
-        out[LENGTHS..PREFIX].copy_from_slice(&sums.concat());
-        out.extend_from_slice(&contents);
-        Some(out)
+        let sums = [sum(&[&prefix, &head, &listed, &rows, &names]), sum(&[&contents])];
+        prefix.extend_from_slice(&sums.concat());
+        Some([prefix, head, listed, rows, names, contents])
     }
 
     /// Takes bytes as a table; `None` if they are none, or damaged before the contents.
@@ -213,7 +210,7 @@ impl Table {
         if contents.end != bytes.len() {
             return None;
         }
-        let sound = sum([&bytes[..LENGTHS], &bytes[PREFIX..names.end]]) == bytes[LENGTHS..LENGTHS + 32];
+        let sound = sum(&[&bytes[..LENGTHS], &bytes[PREFIX..names.end]]) == bytes[LENGTHS..LENGTHS + 32];
         let table = Self { bytes, head, directories, rows, names, contents, sound: OnceLock::new() };
         sound.then_some(table)
     }
@@ -254,7 +251,7 @@ impl Table {
     /// What a row's file held; `None` if the contents are damaged.
     pub fn content(&self, row: &Row<'_>) -> Option<Content> {
         let contents = &self.bytes[self.contents.clone()];
-        if !self.sound.get_or_init(|| sum([contents, &[]]) == self.bytes[LENGTHS + 32..PREFIX]) {
+        if !self.sound.get_or_init(|| sum(&[contents]) == self.bytes[LENGTHS + 32..PREFIX]) {
             return None;
         }
         let at = row.at.checked_mul(CONTENT)?;
@@ -333,7 +330,7 @@ mod tests {
             });
             directories.insert(path.as_str(), rows.collect::<Vec<_>>());
         }
-        Table::encode(head, &directories).unwrap()
+        Table::encode(head.to_vec(), &directories).unwrap().concat()
     }
 
     fn lines() -> impl Strategy<Value = Lines> {
@@ -389,7 +386,7 @@ mod tests {
             }
             all.extend(&bytes);
             if all.len() >= PREFIX && sound {
-                let sums = sum([&all[..LENGTHS], &all[PREFIX..]]);
+                let sums = sum(&[&all[..LENGTHS], &all[PREFIX..]]);
                 all[LENGTHS..LENGTHS + 32].copy_from_slice(&sums);
             }
             if let Some(table) = Table::decode(all) {
