@@ -6,6 +6,8 @@
 mod world;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use world::{World, later};
 
@@ -227,4 +229,98 @@ fn systemd_is_told_that_it_is_ready_how_things_stand_and_that_it_lives() {
         let size = socket.recv(&mut bytes).expect("a last word");
         heard.push_str(&String::from_utf8_lossy(&bytes[..size]));
     }
+}
+
+/// What is served at an address, head and all; nothing if nobody listens.
+fn get(port: u16, path: &str) -> String {
+    let mut answer = String::new();
+    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+        let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let _gone =
+            stream.write_all(asked.as_bytes()).and_then(|()| stream.read_to_string(&mut answer).map(drop));
+    }
+    answer
+}
+
+#[test]
+fn a_loop_that_begins_with_a_broken_fleet_shows_that_and_a_taken_port_is_said_once() {
+    let world = World::new("50ms");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let listen = format!("[run]\nlisten = \"127.0.0.1:{port}\"\n");
+    let good = world.text("{ version = \"1\" }").replace("[run]\n", &listen);
+    world.push_text(&good.replace("[fleet]\n", "[fleet]\nbogus = 1\n"));
+    let run = world.run(&["--repo", &world.fleet_url()]);
+    // Without a fleet it asks every ten seconds; here somebody asks each time.
+    let asks = |so: &dyn Fn() -> bool| {
+        run.signal("HUP");
+        so()
+    };
+    later("a word of it", || run.said("there is no page"));
+    later("many polls", || asks(&|| run.count(" asked") >= 5));
+    assert_eq!(run.count("there is no page"), 1);
+    drop(taken);
+    later("the page", || asks(&|| get(port, "/").contains("bogus")));
+    let ready = get(port, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("fleet.toml:2: "), "{ready}");
+    assert!(get(port, "/metrics").contains("packfleet_fleet_problems 1"));
+    // Nothing of it can be understood: the page stays where it was.
+    world.push_text("no TOML at all");
+    later("the new trouble", || asks(&|| get(port, "/readyz").contains("fleet.toml:1: ")));
+    world.push_text(&good);
+    later("a fleet", || asks(&|| get(port, "/readyz").starts_with("HTTP/1.1 200")));
+    assert_eq!(run.end("TERM"), 143);
+    // Started anew where there is not even the file: it is where it was the last time, and the file is named.
+    fs::remove_dir_all(world.path("state")).unwrap();
+    fs::rename(world.path("fleet/fleet.toml"), world.path("fleet/other.toml")).unwrap();
+    world.git("fleet", &["add", "-A"]);
+    world.git("fleet", &["commit", "-qm", "gone"]);
+    world.git("fleet", &["push", "-q", "origin", "main"]);
+    let run = world.run(&["--repo", &world.fleet_url()]);
+    later("the page", || get(port, "/readyz").contains("cannot read fleet.toml of commit "));
+    assert_eq!(run.end("TERM"), 143);
+}
+
+#[test]
+fn a_source_that_does_not_answer_is_asked_again_before_the_timers() {
+    let world = World::new("1h");
+    world.push_fleet("{ version = \"1\" }");
+    fs::rename(world.path("packs.git"), world.path("away.git")).unwrap();
+    let run = world.run(&["--repo", &world.fleet_url()]);
+    later("a word of it", || run.said("held"));
+    fs::rename(world.path("away.git"), world.path("packs.git")).unwrap();
+    later("the version", || world.installed().as_deref() == Some("one\n"));
+    assert_eq!(run.end("TERM"), 143);
+}
+
+#[test]
+fn a_second_signal_ends_what_a_check_started() {
+    let world = World::new("1h");
+    let note = world.path("note");
+    let check = format!("check = [[\"sh\", \"-c\", \"sleep 3600 & echo $! > {}; wait\"]]\n", note.display());
+    world.push_text(
+        &world.text("{ version = \"1\" }").replace("[deployments.d]", &format!("{check}[deployments.d]")),
+    );
+    let run = world.run(&["--repo", &world.fleet_url()]);
+    let child = || fs::read_to_string(&note).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    later("the check", || child().is_some());
+    run.signal("TERM");
+    later("a word of it", || run.said("stopping"));
+    assert_eq!(run.end("TERM"), 143);
+    let status = format!("/proc/{}/status", child().unwrap());
+    // Whoever takes in orphans may not have buried it yet.
+    later("its end", || fs::read_to_string(&status).map_or(true, |text| text.contains("State:\tZ")));
+    assert_eq!(world.installed(), None);
+}
+
+#[test]
+fn what_is_remembered_of_a_repository_is_so_wherever_the_loop_begins() {
+    let world = World::new("1h");
+    world.push_fleet("{ version = \"1\" }");
+    for place in ["fleet", "packs"] {
+        let mut command = world.packfleet(&["run", "--once", "--repo", &world.fleet_url()]);
+        assert!(command.current_dir(world.path(place)).output().unwrap().status.success());
+    }
+    let files = fs::read_dir(world.path("cache/packfleet/deployments")).unwrap();
+    assert_eq!(files.count(), 1);
 }

@@ -183,7 +183,11 @@ impl CliError {
             | Self::Overlays { .. }
             | Self::Select(_)
             | Self::Load(LoadError::Invalid { .. } | LoadError::Lock { .. }) => Exit::Usage,
-            Self::Load(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Exit::Usage,
+            Self::Load(LoadError::Read { source, .. } | LoadError::Snapped { source, .. })
+                if source.kind() == ErrorKind::NotFound =>
+            {
+                Exit::Usage
+            }
             Self::SavedPlan { .. } | Self::Statuses(ReadError::Nowhere) => Exit::Usage,
             Self::OtherPlan { .. } => Exit::Refused,
             Self::Fleet(Trouble::Unsigned(_) | Trouble::Rewound { .. }) => Exit::Refused,
@@ -212,6 +216,9 @@ impl CliError {
                 ErrorKind::InvalidData => "a fleet file is UTF-8 text".to_owned(),
                 _ => format!("make it readable, then {}", hints.command(&["validate"])),
             }),
+            Self::Load(LoadError::Snapped { .. }) => {
+                Some("with --repo, `-f` names the fleet file as the repository has it".to_owned())
+            }
             Self::Load(LoadError::Snapshot(_)) => {
                 Some("name a branch, tag or commit that is there: in CI, fetch the whole history".to_owned())
             }

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::Exit;
 use crate::engine::Stop;
+use crate::host::end_commands;
 
 /// From now on signals are heard, until the process ends.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ fn wait(stop: &Stop, tell: &mpsc::Sender<Exit>) {
             "\ninterrupted: what is under way is finished, nothing more is begun; once more ends it at once"
         );
         let second = next(&mut int, &mut term).await;
+        end_commands();
         std::process::exit(i32::from(second.code()));
     });
 }

@@ -13,6 +13,7 @@ use crate::engine::{
 use crate::host::{Health, Trust};
 use crate::model::DeploymentName;
 use crate::model::fleet::{Mode, State};
+use crate::model::plan::HoldCause;
 use crate::plan::gate::Reason;
 
 /// A job that ended.
@@ -87,6 +88,7 @@ fn one(workspace: &Workspace, kind: Kind, report: &Report) -> Came {
     let watched = converges && report.health.as_ref().is_some_and(Health::is_open);
     match (kind, report.outcome) {
         (_, Outcome::Failed | Outcome::Offline | Outcome::Locked) => Came::Failed,
+        (Kind::Pass | Kind::Rehash, _) if lacks(report) && !watched => Came::Lacks,
         (Kind::Look, _) => {
             let left = report
                 .survey
@@ -106,6 +108,12 @@ fn waiting(report: &Report) -> Option<Came> {
     let clears = report.gate.iter().filter_map(Reason::clears).min();
     let waits = report.is_waiting().then_some(Came::Waits);
     clears.map(|at| Came::WaitsFor(until(at))).or(waits)
+}
+
+/// Whether a source did not give what was asked of it: it did not answer, or the cache could not be written.
+pub(super) fn lacks(report: &Report) -> bool {
+    let holds = report.survey.iter().flat_map(|survey| &survey.plan.holds);
+    holds.into_iter().any(|hold| matches!(hold.cause, HoldCause::Source(_)))
 }
 
 /// How long it is until a time, and a moment more: a clock that is read twice may have gone on by less than it shows.

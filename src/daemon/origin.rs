@@ -153,6 +153,14 @@ impl Trouble {
 }
 
 impl Reader {
+    /// What tells this fleet file from others, in whatever directory the loop begins.
+    pub fn place(&self) -> String {
+        match &self.origin {
+            Origin::Remote(upstream) => format!("{}\n{}\n{}", upstream.url(), upstream.branch(), self.file),
+            Origin::Checkout => camino::absolute_utf8(&self.file).unwrap_or(self.file.clone()).into_string(),
+        }
+    }
+
     /// Looks at where the fleet comes from, and at its sources.
     pub fn look(&self, force: Option<&Force>, anew: Anew) -> Looked {
         let at = Timestamp::now();
@@ -218,9 +226,8 @@ impl Reader {
         let below = self.file.parent().unwrap_or(Utf8Path::new(""));
         let name = self.file.file_name().unwrap_or("fleet.toml");
         let snapshot = tip.snapshot(below).map_err(LoadError::from)?;
-        let place = format!("{}\n{}\n{}", upstream.url(), upstream.branch(), self.file);
         let workspace = Workspace::load_snapshot(&self.here.join(name), &self.cache, snapshot)?;
-        let mut workspace = workspace.known_as(place);
+        let mut workspace = workspace.known_as(self.place());
         select(&workspace.fleet, &self.select)?;
         if self.terms.rewind == Rewind::Refused {
             workspace = workspace.forward_only(upstream.clone());

@@ -16,14 +16,16 @@ use super::files::Files;
 use super::job::{self, Done};
 use super::news::{Audience, News, Pass};
 use super::origin::{Anew, Force, Looked, Origin, Reader, Trouble};
-use super::queue::{Group, Job, Moved, Next, Queue};
+use super::queue::{Group, Job, Kind, Moved, Next, Queue};
 use super::signals;
 use super::supervisor::{Supervisor, summary};
 use super::watchers::Watchers;
 use crate::desired::selector::select;
 use crate::engine::status::Voice;
 use crate::engine::{Options, Outcome, Stop, Workspace};
+use crate::host::end_commands;
 use crate::model::DeploymentName;
+use crate::model::cause::in_one_line;
 use crate::model::fleet::Fleet;
 
 /// Hosts at a time, where the fleet does not say.
@@ -91,7 +93,8 @@ struct Owner {
     clock: Instant,
     queue: Queue,
     force: Option<Force>,
-    trouble: Option<String>,
+    /// What is wrong with the fleet that should be in force: all of it, and in a line.
+    trouble: Option<(String, String)>,
     jobs: JoinSet<Event>,
     /// What each task does; `None`: it asks git.
     tasks: BTreeMap<Id, Option<(Job, Stop)>>,
@@ -99,6 +102,8 @@ struct Owner {
     seen: BTreeMap<DeploymentName, (Outcome, Option<u64>, bool)>,
     /// Whether a source is to be read anew that nobody can ask whether it moved.
     anew: Anew,
+    /// Whether a source did not give what was asked of it.
+    lacking: bool,
     stopping: Option<Signal>,
 }
 
@@ -123,6 +128,7 @@ impl Owner {
             tasks: BTreeMap::new(),
             seen: BTreeMap::new(),
             anew: Anew::No,
+            lacking: false,
             stopping: None,
         }
     }
@@ -180,7 +186,11 @@ impl Owner {
             }
             Next::Job(job) => {
                 tracing::debug!(kind = ?job.kind, names = ?job.names, "begins");
-                let Some(force) = &self.force else { return };
+                let Some(force) = &mut self.force else { return };
+                if job.kind > Kind::Look && std::mem::take(&mut self.lacking) {
+                    // A source is good for one answer, and that was none.
+                    force.workspace = Arc::new(force.workspace.reopen());
+                }
                 let (workspace, mut options) = (Arc::clone(&force.workspace), self.settings.options.clone());
                 options.stop = Stop::default();
                 options.voice = (self.settings.voice)(&workspace).unwrap_or_else(|why| {
@@ -236,6 +246,8 @@ impl Owner {
             Event::Done(done) => self.done(&done),
             Event::Stop(by) => {
                 if self.stopping.is_some() {
+                    // What a check or a restart started would go on without anybody.
+                    end_commands();
                     return Some(Ended { by });
                 }
                 self.stopping = Some(by);
@@ -256,8 +268,8 @@ impl Owner {
         match looked.trouble {
             Some(trouble) => {
                 let whole = trouble.whole();
-                if self.trouble.as_ref() != Some(&whole) {
-                    self.trouble = Some(whole);
+                if self.trouble.as_ref().is_none_or(|(before, _)| *before != whole) {
+                    self.trouble = Some((whole, in_one_line(&trouble)));
                     let in_force = self.force.is_some() || looked.new.is_some();
                     self.tell(&News::Trouble { trouble: &trouble, in_force });
                 }
@@ -274,7 +286,7 @@ impl Owner {
 
     fn status(&mut self) {
         let outcomes = self.seen.values().map(|(outcome, ..)| *outcome);
-        self.supervisor.status(summary(outcomes, self.trouble.is_some()));
+        self.supervisor.status(summary(outcomes, self.trouble.as_ref().map(|(_, short)| short.as_str())));
     }
 
     fn put_in_force(&mut self, force: Force) {
@@ -306,6 +318,7 @@ impl Owner {
         let mut moved = Moved::No;
         match &done.reports {
             Ok(reports) => {
+                self.lacking |= done.job.kind > Kind::Look && reports.iter().any(job::lacks);
                 for report in reports.iter().filter(|report| report.selected) {
                     let stands = (report.outcome, report.committed, report.is_settled());
                     let before = self.seen.insert(report.deployment.clone(), stands);

@@ -80,6 +80,9 @@ pub enum Came {
     Watching,
     /// It may go better another time.
     Failed,
+    /// All was done but for what a source did not give: that is asked again like after a failure, and what is touched
+    /// is put right meanwhile.
+    Lacks,
     /// It was not begun, because a newer fleet came.
     Superseded,
 }
@@ -95,6 +98,8 @@ struct One {
     resync: Time,
     rehash: Time,
     failures: u32,
+    /// Whether the last of them was one of the deployment itself.
+    fails: bool,
     waits: bool,
     busy: bool,
     /// No look before.
@@ -157,6 +162,9 @@ impl Queue {
         self.fleet += 1;
         self.rhythm = rhythm;
         self.room = room.max(1);
+        // A shorter period counts from now on.
+        let ask = now + self.early(rhythm.poll, &self.asked.to_string());
+        self.ask = self.ask.map(|at| at.min(ask));
         self.ones.retain(|name, _| members.contains_key(name));
         for (name, group) in members {
             let resync = now + self.early(rhythm.resync, name.as_str());
@@ -169,6 +177,7 @@ impl Queue {
                 resync,
                 rehash,
                 failures: 0,
+                fails: false,
                 waits: false,
                 busy,
                 rested: Time::ZERO,
@@ -176,8 +185,8 @@ impl Queue {
             one.group = group;
             one.pass = Some(now);
             one.failures = 0;
+            one.fails = false;
             one.waits = false;
-            // A shorter period counts from now on.
             one.resync = one.resync.min(resync);
             one.rehash = one.rehash.min(rehash);
         }
@@ -259,22 +268,25 @@ impl Queue {
             };
             one.waits = matches!(came, Came::Waits | Came::WaitsFor(_));
             match came {
-                Came::Settled | Came::Waits => one.failures = 0,
+                // A look says nothing of sources: what is lacking is asked for when it is time.
+                Came::Settled if kind == Kind::Look && one.failures > 0 && !one.fails => {}
+                Came::Settled | Came::Waits => (one.failures, one.fails) = (0, false),
                 Came::WaitsFor(period) => {
-                    one.failures = 0;
+                    (one.failures, one.fails) = (0, false);
                     let at = now.saturating_add(period);
                     one.pass = Some(one.pass.map_or(at, |due| due.min(at)));
                 }
                 // One that fails is not tried sooner because it was touched.
-                Came::Acts if one.failures > 0 => {}
+                Came::Acts if one.fails => {}
                 Came::Acts => one.pass = Some(now),
                 Came::Watching => {
-                    one.failures = 0;
+                    (one.failures, one.fails) = (0, false);
                     let at = now + self.rhythm.retry.initial;
                     one.pass = Some(one.pass.map_or(at, |due| due.min(at)));
                 }
-                Came::Failed => {
+                Came::Failed | Came::Lacks => {
                     one.failures = one.failures.saturating_add(1);
+                    one.fails = came == Came::Failed;
                     let at = now + retry;
                     one.pass = Some(one.pass.map_or(at, |due| due.min(at)));
                 }

@@ -226,3 +226,46 @@ fn who_waits_for_a_time_is_passed_over_then() {
     assert_eq!(queue.due(at(5099)), Some(at(5100)));
     assert_eq!(begun(&mut queue, 5100), ["pass a #2"]);
 }
+
+#[test]
+fn a_poll_that_became_shorter_counts_from_now_on() {
+    let mut queue = queue(&["a"]);
+    begun(&mut queue, 0);
+    end(&mut queue, 1, &[("a", Came::Settled)], Moved::No, 0);
+    let short = Rhythm { poll: at(1000), ..RHYTHM };
+    queue.fleet([(name("a"), 0)].into(), short, 8, at(2000));
+    begun(&mut queue, 2000);
+    end(&mut queue, 2, &[("a", Came::Settled)], Moved::No, 2000);
+    let due = queue.due(at(2000)).unwrap();
+    assert!(due > at(2000) && due <= at(3000), "{due:?}");
+    assert_eq!(begun(&mut queue, 3000), ["ask"]);
+    // One that became longer is waited for no longer than before.
+    queue.asked(at(3000));
+    queue.fleet([(name("a"), 0)].into(), RHYTHM, 8, at(3000));
+    assert!(begun(&mut queue, 4000).contains(&"ask".to_owned()));
+}
+
+#[test]
+fn what_a_source_did_not_give_is_asked_again_and_touches_are_put_right_meanwhile() {
+    let mut queue = queue(&["a"]);
+    begun(&mut queue, 0);
+    assert_eq!(begun(&mut queue, 10_000), ["ask"]);
+    queue.asked(at(10_000));
+    end(&mut queue, 1, &[("a", Came::Lacks)], Moved::No, 10_000);
+    // Somebody deletes a file: that comes back at once.
+    queue.touched(&name("a"), at(11_000));
+    assert_eq!(begun(&mut queue, 11_100), ["look a #2"]);
+    end(&mut queue, 2, &[("a", Came::Acts)], Moved::No, 11_100);
+    assert_eq!(begun(&mut queue, 11_100), ["pass a #3"]);
+    end(&mut queue, 3, &[("a", Came::Lacks)], Moved::No, 11_100);
+    let second = queue.due(at(11_100)).unwrap();
+    assert!(second >= at(21_100) && second <= at(31_100), "{second:?}");
+    // A look that finds all in order does not end the wait, nor begin it anew.
+    queue.touched(&name("a"), at(12_000));
+    assert_eq!(begun(&mut queue, 12_100), ["look a #4"]);
+    end(&mut queue, 4, &[("a", Came::Settled)], Moved::No, 12_100);
+    assert_eq!(queue.due(at(12_100)), Some(second));
+    assert_eq!(begun(&mut queue, 31_100), ["pass a #5"]);
+    end(&mut queue, 5, &[("a", Came::Settled)], Moved::No, 31_100);
+    assert!(queue.due(at(31_100)).unwrap() > at(60_000), "the next is a poll");
+}

@@ -6,12 +6,18 @@
 //! The server listens where the fleet in force says, and moves when that changes. An address that cannot be had is
 //! said loudly, shown as a problem, and tried again each time git is asked; the loop goes on without it. Secrets
 //! come from [`Setup::environment`]; one that is named and not set is a problem, too.
+//!
+//! A loop that begins with a fleet.toml that is wrong shows just that: where the page is to be is read from what can be
+//! understood of the file, else it is where it was the last time, which [`Setup::memory`] knows.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::board::{Board, Depth, Passed};
@@ -24,7 +30,7 @@ use super::queue::Kind;
 use super::secret::Secret;
 use super::view::{About, Problem, View, Wording};
 use super::web::{Site, serve};
-use crate::engine::{Workspace, orphans};
+use crate::engine::{LoadError, Workspace, orphans};
 use crate::model::cause::in_one_line;
 
 /// Looks a variable of the environment up.
@@ -40,6 +46,8 @@ pub struct Setup {
     pub details: Arc<dyn Details>,
     /// Where secrets come from.
     pub environment: Environment,
+    /// Where is remembered where the page was.
+    pub memory: Utf8PathBuf,
     /// Whom to tell which fleet is in force, so that details are of it.
     pub fleet: watch::Sender<Option<Arc<Workspace>>>,
 }
@@ -53,8 +61,8 @@ pub struct Show {
     /// What is wrong with fleet.toml or with getting it.
     trouble: Vec<Problem>,
     page: Option<Page>,
-    /// Why there is no page where there should be one.
-    no_page: Option<Problem>,
+    /// Why there is no page where there should be one, and where that is.
+    no_page: Option<(Wish, Problem)>,
     messenger: Option<Messenger>,
     /// Receivers whose address is not known.
     mute: Vec<Problem>,
@@ -84,7 +92,8 @@ impl Show {
     }
 
     fn publish(&mut self) {
-        let problems = self.trouble.iter().chain(&self.no_page).chain(&self.mute).cloned();
+        let no_page = self.no_page.as_ref().map(|(_, problem)| problem);
+        let problems = self.trouble.iter().chain(no_page).chain(&self.mute).cloned();
         let problems = problems.chain(self.page.iter().flat_map(|page| page.problem.clone())).collect();
         self.board.complain(problems);
         self.views.send_replace(self.board.view());
@@ -102,12 +111,18 @@ impl Show {
             .listen
             .as_ref()
             .map(|listen| Wish { listen: listen.clone(), variable: outward.webhook_secret.clone() });
+        remember(&self.setup.memory, wished.as_ref());
+        self.wish(wished);
+    }
+
+    /// Where the page is from now on; `None`: nowhere.
+    fn wish(&mut self, wished: Option<Wish>) {
         if self.page.as_ref().map(|page| &page.wish) != wished.as_ref() || self.no_page.is_some() {
             // The address may be the same: the old server lets go of it first.
             drop(self.page.take());
-            self.no_page = None;
-            if let Some(wish) = wished {
-                self.open(wish);
+            match wished {
+                Some(wish) => self.open(wish),
+                None => self.no_page = None,
             }
         }
     }
@@ -165,11 +180,16 @@ impl Show {
                     tracing::warn!(address = %page.address, "whoever reaches this address can read the page");
                 }
                 self.page = Some(page);
+                self.no_page = None;
             }
             Err(error) => {
                 let why = in_one_line(&error);
-                tracing::error!(address = wish.listen, why, "there is no page");
-                self.no_page = Some(problem_of_address(&wish.listen, &why));
+                let now = (wish.clone(), problem_of_address(&wish.listen, &why));
+                // It is tried each time git is asked, and said once.
+                if self.no_page.as_ref() != Some(&now) {
+                    tracing::error!(address = wish.listen, why, "there is no page");
+                }
+                self.no_page = Some(now);
             }
         }
     }
@@ -208,16 +228,26 @@ impl Audience for Show {
         match news {
             News::Begun { trigger } => self.trigger = Some((*trigger).clone()),
             News::Fleet { workspace, .. } => self.fleet(workspace),
-            News::Trouble { trouble, .. } => self.trouble(trouble),
+            News::Trouble { trouble, in_force } => {
+                self.trouble(trouble);
+                if !in_force && self.page.is_none() {
+                    let said = match trouble {
+                        Trouble::Load(LoadError::Invalid { texts, .. }) => texts.first(),
+                        _ => None,
+                    };
+                    let said = said.and_then(|text| outward(&text.text));
+                    self.wish(said.or_else(|| remembered(&self.setup.memory)));
+                }
+            }
             News::TroubleOver => self.trouble.clear(),
             News::Asked { errors, .. } => {
+                if let Some((wish, _)) = self.no_page.clone() {
+                    self.wish(Some(wish));
+                }
                 let fleet = self.setup.fleet.borrow().clone();
                 let packs = fleet.iter().flat_map(|workspace| workspace.fleet.packs.values());
                 let silent = packs.filter(|pack| errors.iter().any(|(source, _)| *source == pack.source));
                 self.board.silent(silent.map(|pack| pack.name.to_string()));
-                if let (Some(workspace), Some(_)) = (&fleet, &self.no_page) {
-                    self.fleet(workspace);
-                }
             }
             News::Looked { workspace, reports, pass } => {
                 let took = jiff::SignedDuration::try_from(pass.took).unwrap_or_default();
@@ -237,10 +267,60 @@ impl Audience for Show {
 }
 
 /// What a page was opened for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Wish {
     listen: String,
+    /// Of the secret of webhooks.
     variable: Option<String>,
+}
+
+/// Where a fleet file that is wrong wants the page, as far as its `[run]` can be read.
+fn outward(text: &str) -> Option<Wish> {
+    #[derive(Deserialize)]
+    struct Whole {
+        run: Run,
+    }
+    #[derive(Deserialize)]
+    struct Run {
+        listen: String,
+        webhook_secret: Option<Variable>,
+    }
+    #[derive(Deserialize)]
+    struct Variable {
+        env: String,
+    }
+    let table = || {
+        let lines = text.lines().skip_while(|line| line.trim() != "[run]");
+        let own = lines.enumerate().take_while(|(at, line)| *at == 0 || !line.trim_start().starts_with('['));
+        own.map(|(_, line)| format!("{line}\n")).collect::<String>()
+    };
+    let Whole { run } = toml::from_str(text).or_else(|_| toml::from_str(&table())).ok()?;
+    Some(Wish { listen: run.listen, variable: run.webhook_secret.map(|secret| secret.env) })
+}
+
+/// Where the page was the last time; `None` if nowhere, or nobody knows.
+fn remembered(memory: &Utf8Path) -> Option<Wish> {
+    serde_json::from_slice(&fs::read(memory).ok()?).ok()
+}
+
+/// Takes note of where the page is. Writes only if that is news; a note that cannot be written is missed only by a loop
+/// that begins with a fleet.toml that is wrong.
+fn remember(memory: &Utf8Path, wish: Option<&Wish>) {
+    if remembered(memory).as_ref() == wish {
+        return;
+    }
+    let written = match wish {
+        None => fs::remove_file(memory),
+        Some(wish) => {
+            let new = memory.with_extension(format!("{}.new", std::process::id()));
+            fs::create_dir_all(memory.parent().unwrap_or(memory))
+                .and_then(|()| fs::write(&new, serde_json::to_vec(wish).unwrap_or_default()))
+                .and_then(|()| fs::rename(&new, memory))
+        }
+    };
+    if let Err(error) = written {
+        tracing::debug!(%error, %memory, "nobody will know where the page was");
+    }
 }
 
 /// A server on a thread of its own. It ends with this value.
@@ -285,5 +365,37 @@ impl Drop for Page {
         {
             tracing::error!("the page's thread died; this is a defect");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_page_is_to_be_is_read_of_a_file_that_is_wrong() {
+        let run = "[run]\nlisten = \"127.0.0.1:1\"\nwebhook_secret = { env = \"HOOK\" }\n";
+        let wish = Wish { listen: "127.0.0.1:1".into(), variable: Some("HOOK".into()) };
+        for text in
+            [format!("{run}[fleet]\nbogus = 1"), format!("[fleet]\nname = \n{run}[sources]\n<<<<<<< HEAD\n")]
+        {
+            assert_eq!(outward(&text).as_ref(), Some(&wish), "{text}");
+        }
+        for text in ["", "[run]\npoll = \"1s\"", "[run]\nlisten = 1", "listen = \"127.0.0.1:1\""] {
+            assert_eq!(outward(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_the_page_was_is_remembered_and_forgotten() {
+        let top = tempfile::tempdir().unwrap();
+        let memory = Utf8Path::from_path(top.path()).unwrap().join("page/f.json");
+        assert_eq!(remembered(&memory), None);
+        let wish = Wish { listen: "localhost:1".into(), variable: None };
+        for wish in [Some(&wish), None] {
+            remember(&memory, wish);
+            assert_eq!(remembered(&memory).as_ref(), wish);
+        }
+        assert_eq!(std::fs::read_dir(top.path().join("page")).unwrap().count(), 0);
     }
 }

@@ -67,7 +67,7 @@ fn say(words: &[NotifyState<'_>]) {
 }
 
 /// How many deployments stand how, in a line.
-pub(super) fn summary(outcomes: impl Iterator<Item = Outcome>, trouble: bool) -> String {
+pub(super) fn summary(outcomes: impl Iterator<Item = Outcome>, trouble: Option<&str>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for outcome in outcomes {
         let word = match outcome {
@@ -86,7 +86,10 @@ pub(super) fn summary(outcomes: impl Iterator<Item = Outcome>, trouble: bool) ->
     }
     let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     let counts = if counts.is_empty() { "nothing looked at yet".to_owned() } else { counts.join(", ") };
-    if trouble { format!("the fleet repository is in trouble; {counts}") } else { counts }
+    match trouble {
+        Some(why) => format!("the fleet repository is in trouble ({why}); {counts}"),
+        None => counts,
+    }
 }
 
 #[cfg(test)]
@@ -96,10 +99,10 @@ mod tests {
     #[test]
     fn deployments_are_counted_by_how_they_stand() {
         let all = [Outcome::InSync, Outcome::Held, Outcome::Applied];
-        assert_eq!(summary(all.into_iter(), false), "1 held, 2 in sync");
+        assert_eq!(summary(all.into_iter(), None), "1 held, 2 in sync");
         assert_eq!(
-            summary([].into_iter(), true),
-            "the fleet repository is in trouble; nothing looked at yet"
+            summary([].into_iter(), Some("fleet.toml does not validate")),
+            "the fleet repository is in trouble (fleet.toml does not validate); nothing looked at yet"
         );
     }
 }

@@ -481,7 +481,11 @@ pub(super) fn rules(workspace: &Workspace) -> Result<Rules, EditedError> {
     let path = TreePath::new(OWN_RULES).map_err(|_| EditedError::Pattern(OWN_RULES.to_owned()))?;
     let text = match workspace.read(&path) {
         Ok(text) => Some(text),
-        Err(LoadError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
+        Err(LoadError::Read { source, .. } | LoadError::Snapped { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            None
+        }
         Err(error) => return Err(EditedError::Text(Box::new(error))),
     };
     Rules::new(text.as_deref()).map_err(EditedError::Rules)

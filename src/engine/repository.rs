@@ -70,8 +70,13 @@ impl Repository {
                 let failed = |source| LoadError::Read { path: directory.join(path.as_str()), source };
                 working::text(directory, path, MOST_TEXT).map_err(failed)
             }
-            Self::Commit(directory, snapshot) => {
-                let failed = |source| LoadError::Read { path: directory.join(path.as_str()), source };
+            Self::Commit(_, snapshot) => {
+                let commit = snapshot.commit();
+                let commit = commit
+                    .as_ref()
+                    .map_or("a commit".to_owned(), |it| format!("commit {}", it.commit.short()));
+                let failed =
+                    |source| LoadError::Snapped { path: path.to_string(), commit: commit.clone(), source };
                 match snapshot.read(path).map_err(|error| failed(io::Error::other(error)))? {
                     None => Err(failed(io::ErrorKind::NotFound.into())),
                     Some((Kind::Link, _)) => Err(failed(io::Error::other(working::LINKED))),
@@ -95,7 +100,9 @@ impl Repository {
     pub(crate) fn lock(&self) -> Result<Option<Lock>, LoadError> {
         let path = self.directory().join(LOCK);
         let text = match self.named(LOCK) {
-            Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(LoadError::Read { source, .. } | LoadError::Snapped { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 return Ok(None);
             }
             text => text?,

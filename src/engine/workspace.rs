@@ -85,6 +85,17 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// A file of a commit could not be read.
+    #[error("cannot read {path} of {commit} of the fleet repository")]
+    Snapped {
+        /// Which, beneath the fleet file's directory.
+        path: String,
+        /// Which commit, for people.
+        commit: String,
+        /// What was found.
+        #[source]
+        source: io::Error,
+    },
     /// `fleet.lock` is damaged.
     #[error("{path} is no lock")]
     Lock {

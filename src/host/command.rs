@@ -1,13 +1,16 @@
 //! One command of the fleet file, run with bounds: in time, in what it prints, in what it leaves behind.
 //!
 //! It gets no input. What it prints goes to memory, and the end of that is kept. It has a process group of its
-//! own, so that it is ended together with what it started. Deliberately absent: a shell.
+//! own, so that it is ended together with what it started, and all are ended with a process that ends in a hurry; what
+//! they came to then nobody learns. Deliberately absent: a shell.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,34 @@ use super::beneath::Dir;
 const KEPT: u64 = 16 * 1024;
 /// A command that prints more is ended.
 const MOST_OUTPUT: u64 = 64 * 1024 * 1024;
+
+/// The process groups of commands that run.
+static RUNNING: Mutex<Running> = Mutex::new(Running { groups: BTreeSet::new(), over: false });
+
+struct Running {
+    groups: BTreeSet<u32>,
+    /// The process ends: nothing is begun, and nobody learns how something ended.
+    over: bool,
+}
+
+fn running() -> MutexGuard<'static, Running> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends all commands that run, with what they started, for good: this process is about to end, and whoever waits for
+/// one waits until then, so that nobody takes its end for its answer.
+pub fn end_commands() {
+    let mut running = running();
+    running.over = true;
+    running.groups.iter().for_each(|group| kill(*group));
+}
+
+/// Waits for the end of the process.
+fn stay() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
 
 /// What becomes of processes that a command started, once it has ended by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +120,11 @@ pub fn run(run: &Run<'_>) -> io::Result<Ran> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let output = File::from(memfd_create("output", flags)?);
     let at = run.at.readable()?;
+    let mut among = running();
+    if among.over {
+        drop(among);
+        stay();
+    }
     let mut child = Command::new(program)
         .args(arguments)
         .envs(run.environment.iter().map(|(name, value)| (name, value)))
@@ -98,10 +134,19 @@ pub fn run(run: &Run<'_>) -> io::Result<Ran> {
         .stderr(output.try_clone()?)
         .process_group(0)
         .spawn()?;
+    among.groups.insert(child.id());
+    drop(among);
     let ended = wait(&mut child, &output, run.limit);
+    let mut among = running();
+    among.groups.remove(&child.id());
+    if among.over {
+        drop(among);
+        stay();
+    }
+    drop(among);
     let by_itself = matches!(ended, Ok(Ended::With(_)));
     if !by_itself || run.offspring == Offspring::Ends {
-        kill(&child);
+        kill(child.id());
     }
     if !by_itself {
         child.wait()?;
@@ -130,8 +175,8 @@ fn wait(child: &mut Child, output: &File, limit: Duration) -> io::Result<Ended> 
 }
 
 /// What it started goes with it, whichever way it ended.
-fn kill(child: &Child) {
-    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+fn kill(group: u32) {
+    if let Some(group) = Pid::from_raw(group.cast_signed()) {
         let _gone_already = kill_process_group(group, Signal::KILL);
     }
 }

@@ -90,6 +90,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bytes::verified;
 pub use self::bytes::{BlobError, Blobs, Stream};
+pub use self::command::end_commands;
 pub use self::error::{HostError, Told};
 pub use self::examine::{Exam, Examined};
 pub use self::features::{Features, Support};

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
 
-use crate::fleets::{HOSTILE, hostile, large, small};
+use packfleet::daemon::view::{Fare, Standing, View};
+
+use crate::fleets::{self, HOSTILE, hostile, large, small};
 use crate::server::Server;
 
 #[test]
@@ -202,4 +204,42 @@ fn what_changes_is_told_at_once() {
     server.view.send_replace(Arc::new(newer));
     let news = next();
     assert!(news.contains("\"revision\":2") && news.contains("1 waiting, 1 edited"), "{news}");
+}
+
+/// What an alert asks about is there before anything happened, too: what is absent never fires.
+#[test]
+fn alerts_ask_about_series_that_exist() {
+    let file = include_str!("../../examples/alerts.yml");
+    let rules: Vec<&str> = file.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    assert!(rules.len() >= 10, "{rules:?}");
+    let new = || View::new("home-server", fleets::now());
+    let mut unseen = new();
+    let mut one = fleets::plain("new");
+    (one.sync, one.health, one.seen, one.settled, one.generation) =
+        (Standing::Unknown, Fare::Unknown, None, None, None);
+    unseen.deployments = vec![one];
+    unseen.count();
+    let [before, unseen] = [new(), unseen].map(|view| Server::start(view, None).get("/metrics").body);
+    let names = |text: &str| {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("packfleet_")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has = |body: &str, name: &str| body.lines().any(|line| line.starts_with(name));
+    for rule in rules {
+        // Of nobody an edit is known before somebody looked.
+        let names: Vec<String> = names(rule).into_iter().filter(|name| !name.contains("here_only")).collect();
+        let of_one = names.iter().any(|name| name.contains("_deployment_") || name.contains("_git_"));
+        let body = if of_one { &unseen } else { &before };
+        assert!(names.is_empty() || names.iter().any(|name| has(body, name)), "{rule}");
+        for label in ["sync", "health"] {
+            for (at, _) in rule.match_indices(&format!("{label}=")) {
+                let words = rule[at..].split('"').nth(1).expect("a value");
+                let known = |word: &str| match label {
+                    "sync" => unseen.contains(&format!("packfleet_deployments{{sync=\"{word}\"}}")),
+                    _ => ["ill", "going-back", "watched", "healthy", "unknown"].contains(&word),
+                };
+                assert!(words.split('|').all(known), "{rule}");
+            }
+        }
+    }
 }

@@ -36,11 +36,12 @@ pub(super) fn run(args: &Run, context: &Context, printer: &mut Printer) -> Resul
     let colour = if printer.talks_in_colour() { ColorChoice::Always } else { ColorChoice::Never };
     let journal = Journal::new(Printer::new(colour), context.hints.clone(), context.width.unwrap_or(100));
     let key = context.status_key.clone();
+    let show = show(&reader, context);
     let settings = Settings {
         reader,
         options: options(context),
         voice: Box::new(move |workspace| keys::voice_of(&key, workspace).map_err(|error| error.to_string())),
-        audiences: vec![Box::new(journal), Box::new(show(context))],
+        audiences: vec![Box::new(journal), Box::new(show)],
         seed: RandomState::new().build_hasher().finish(),
     };
     match daemon::run(settings) {
@@ -59,13 +60,17 @@ fn options(context: &Context) -> Options {
 }
 
 /// The page, and all that is served beside it.
-fn show(context: &Context) -> Show {
+fn show(reader: &Reader, context: &Context) -> Show {
     let (fleet, newest) = watch::channel(None);
     let setup = Setup {
         controller: machine(),
         wording: Box::new(Words::new(context.hints.clone())),
         details: Arc::new(Closely::new(newest, context)),
         environment: Arc::new(secret),
+        memory: context
+            .cache
+            .join("pages")
+            .join(format!("{}.json", &blake3::hash(reader.place().as_bytes()).to_hex()[..12])),
         fleet,
     };
     Show::new(setup, context.now)

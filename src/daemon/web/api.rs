@@ -70,17 +70,24 @@ pub(super) async fn alive() -> Response {
 /// A pass ended, and nothing is wrong with fleet.toml.
 pub(super) async fn ready(State(shared): State<Shared>) -> Response {
     let view = shared.newest();
+    let wrong = view.problems.iter().find(|problem| problem.is_of_fleet()).or(view.problems.first());
+    let why = wrong.map_or(String::new(), |it| {
+        let line = it.line.map_or(String::new(), |line| format!(":{line}"));
+        format!(": {}{line}: {}", it.file, it.message.lines().next().unwrap_or_default())
+    });
     match (&view.pass, view.is_out_of_force()) {
-        (None, false) => text(StatusCode::SERVICE_UNAVAILABLE, "no pass has ended yet\n"),
+        (None, false) => text(StatusCode::SERVICE_UNAVAILABLE, format!("no pass has ended yet{why}\n")),
         (Some(_), false) => text(StatusCode::OK, "ready\n"),
         // The last good fleet.toml is obeyed meanwhile: only a controller that has none is not ready.
         (Some(_), true) => {
-            text(StatusCode::OK, "ready, by the last good fleet.toml: the newest is not in force\n")
+            let text_of = format!("ready, by the last good fleet.toml: the newest is not in force{why}\n");
+            text(StatusCode::OK, text_of)
         }
-        (None, true) => text(StatusCode::SERVICE_UNAVAILABLE, "fleet.toml cannot be obeyed\n"),
+        (None, true) => text(StatusCode::SERVICE_UNAVAILABLE, format!("fleet.toml cannot be obeyed{why}\n")),
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response {
+fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    let text = text.into();
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }

@@ -38,6 +38,15 @@ pub(super) struct Counted {
 }
 
 impl Counted {
+    /// Nothing came yet; what may come is there from the beginning, so that its increase is seen.
+    pub(super) fn new() -> Self {
+        let counted = Self::default();
+        for result in ["accepted", "ignored", "refused"] {
+            counted.webhooks.get_or_create(&vec![("result", result.to_owned())]).inc_by(0);
+        }
+        counted
+    }
+
     /// A webhook came and ended so.
     pub(super) fn webhook(&self, ending: Ending) {
         let word = match ending {
@@ -111,6 +120,9 @@ fn whole(view: &View, registry: &mut Registry) {
     );
     gauge(registry, "orphans", "Deployments without a stanza", view.orphans.len());
     let sources = Counters::default();
+    for pack in view.deployments.iter().flat_map(|deployed| &deployed.packs) {
+        sources.get_or_create(&vec![("pack", pack.pack.clone())]).inc_by(0);
+    }
     for (pack, errors) in &view.totals.source_errors {
         sources.get_or_create(&vec![("pack", pack.clone())]).inc_by(*errors);
     }

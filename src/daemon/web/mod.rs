@@ -81,7 +81,7 @@ pub async fn serve(listener: TcpListener, site: Site, ending: watch::Receiver<bo
         look: site.look,
         secret: site.secret,
         deliveries: webhook::Deliveries::start(),
-        counted: metrics::Counted::default(),
+        counted: metrics::Counted::new(),
         streams: Arc::new(Semaphore::new(events::MOST)),
         bodies: Arc::new(Semaphore::new(webhook::MOST_BODIES)),
         ending: ending.clone(),

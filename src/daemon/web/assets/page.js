@@ -26,6 +26,21 @@ function times() {
   }
 }
 
+function parts(page) {
+  return [...page.querySelectorAll("[data-live]")].map((part) => part.id).join(" ");
+}
+
+// What was shown is gone, or there again: the answer says so in its place.
+function leave(fresh) {
+  const [gone, main] = [document.getElementById("main"), fresh.getElementById("main")];
+  if (!gone || !main) return;
+  document.title = fresh.title;
+  gone.replaceWith(document.adoptNode(main));
+  const [meta, next] = [document.getElementById("meta"), fresh.getElementById("meta")];
+  if (meta && next) meta.replaceWith(document.adoptNode(next));
+  times();
+}
+
 function take(fresh) {
   const focused = document.activeElement && document.activeElement.id;
   const open = new Map();
@@ -53,7 +68,9 @@ async function refresh(sum) {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
     if (answer.ok || answer.status === 404) {
-      take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (parts(fresh) === parts(document)) take(fresh);
+      else leave(fresh);
       live.textContent = "Updated: " + sum;
     }
   } catch (error) {
