@@ -113,8 +113,32 @@ impl Salvage<'_> {
             generation: self.manifest.generation,
             time: self.manifest.time,
         };
-        self.edits.save(edit, |to| held.copy(to), self.dropped)
+        keep(self.edits, edit, held, self.dropped)
     }
+}
+
+/// How often bytes are read again that change while they are saved. After that they are left where they lie: a
+/// generation's backup is looked at once more before it goes.
+const AGAIN: usize = 3;
+
+/// Saves bytes, and what a program makes of them meanwhile: they may have been other ones, already known, when they were
+/// read first.
+fn keep(
+    edits: &Edits,
+    mut edit: SavedEdit,
+    held: &Held,
+    dropped: Dropped,
+) -> Result<Option<EditId>, HostError> {
+    let mut saved = None;
+    for _ in 0..AGAIN {
+        saved = edits.save(edit.clone(), |to| held.copy(to), dropped)?;
+        let content = held.content().map_err(failed("read what came out of", edit.path.as_str()))?;
+        if edit.entry.content == content {
+            break;
+        }
+        edit.entry.content = content;
+    }
+    Ok(saved)
 }
 
 /// A file or link that is to be saved.
@@ -129,6 +153,14 @@ enum From {
 }
 
 impl Held {
+    /// The digest of what is in it now; the next copy begins at its beginning.
+    fn content(&self) -> io::Result<Content> {
+        match &self.from {
+            From::Link(_) => Ok(self.entry.content),
+            From::File(file) => digest(file),
+        }
+    }
+
     /// Copies it, and gives the digest of what was copied: who writes to it may do so still.
     fn copy(&self, to: &File) -> io::Result<Content> {
         let mut sink = Sink::of(to);
@@ -154,5 +186,44 @@ fn held(dir: &Dir, name: impl Arg + Copy) -> io::Result<Option<Held>> {
             Ok(Some(Held { entry, from: From::File(file) }))
         }
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Read, then written to by a program that has it open, then compared with what is saved already.
+    #[test]
+    fn bytes_that_changed_since_they_were_read_are_not_taken_for_known_ones() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("edits")).unwrap();
+        let state = Dir::root(place.path().to_str().unwrap()).unwrap();
+        let edits = Edits::open(&state).unwrap().unwrap();
+        fs::write(place.path().join("slot"), "one").unwrap();
+        let first = held(&state, "slot").unwrap().unwrap();
+        let edit = |held: &Held| SavedEdit {
+            id: 0,
+            path: TreePath::new("a").unwrap(),
+            pack: None,
+            entry: held.entry,
+            reason: "late write".into(),
+            generation: 2,
+            time: "2026-01-01T00:00:00Z".parse().unwrap(),
+        };
+        for dropped in [Dropped::SavedAgain, Dropped::StaysDropped] {
+            let id = keep(&edits, edit(&first), &first, dropped).unwrap();
+            assert_eq!(id, Some(1), "saved once");
+            let read = held(&state, "slot").unwrap().unwrap();
+            fs::write(place.path().join("slot"), "one and more").unwrap();
+            let id = keep(&edits, edit(&read), &read, dropped).unwrap();
+            assert_eq!(id, Some(2));
+            assert_eq!(edits.find(Content::of(b"one and more")).unwrap().unwrap(), b"one and more");
+            fs::write(place.path().join("slot"), "one").unwrap();
+        }
+        edits.drop_all(&[1, 2]).unwrap();
+        assert_eq!(keep(&edits, edit(&first), &first, Dropped::StaysDropped).unwrap(), None);
     }
 }
