@@ -15,6 +15,9 @@ use crate::model::{Kind, TreePath};
 
 /// How the message of a commit begins that `capture` makes.
 pub const CAPTURE: &str = "capture: ";
+/// A fleet repository with more of files and directories is none: trees can name each other so that a few objects are
+/// more paths than there is time for.
+const MOST_PATHS: usize = 1_000_000;
 /// More branches of captures are not looked at.
 const MOST_CAPTURES: usize = 12;
 
@@ -112,7 +115,12 @@ impl Snapshot {
                 tree = repository.find_tree(id).map_err(read)?;
             }
         }
+        let mut seen = 0;
         let walked = tree.walk(TreeWalkMode::PreOrder, |parent, entry| {
+            seen += 1;
+            if seen > MOST_PATHS {
+                return TreeWalkResult::Abort;
+            }
             let kind = match entry.filemode() {
                 0o120_000 => Kind::Link,
                 mode => Kind::regular(mode & 0o100 != 0),
@@ -125,6 +133,11 @@ impl Snapshot {
             }
             TreeWalkResult::Ok
         });
+        if seen > MOST_PATHS {
+            let why =
+                format!("the fleet repository has more than {MOST_PATHS} files and directories at {commit}");
+            return Err(SourceError::Refused(why));
+        }
         walked.map_err(read)?;
         Ok(Self { git: path_of(repository)?, commit, files })
     }

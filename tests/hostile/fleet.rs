@@ -4,6 +4,10 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use camino::Utf8PathBuf;
+
+use crate::packs::{bomb, commit};
+use crate::repository::Origin;
 use crate::world::World;
 
 const HEAD: &str = "[fleet]\nname = \"f\"\n[sources.s]\npath = \"packs\"\n[packs.p]\nsource = \"s\"\ndir = \".\"\ntarget = \"p\"\n";
@@ -163,4 +167,17 @@ fn nothing_is_read_through_a_planted_link() {
     let said = world.run(&["capture", "d"]);
     assert!(said.code != 0 && said.all.contains(".gitleaks.toml"), "{} {}", said.code, said.all);
     assert!(!said.all.contains("person's own") && !world.path("overlays").exists(), "{}", said.all);
+}
+
+/// A commit of the fleet repository that is more paths than there is time for.
+#[test]
+fn a_fleet_repository_without_end_is_given_up() {
+    let world = world();
+    let dir = Utf8PathBuf::from_path_buf(world.path("")).expect("UTF-8");
+    let origin = Origin { repository: git2::Repository::init(&dir).expect("a repository"), dir };
+    let id = commit(&origin, bomb(&origin, origin.raw_tree(&[])));
+    origin.set("heads/main", &id);
+    origin.repository.set_head("refs/heads/main").expect("a head");
+    let said = world.ends(1, &["plan", "--against", "HEAD"]);
+    assert!(said.all.contains("more than 1000000 files and directories"), "{}", said.all);
 }

@@ -11,7 +11,7 @@ const TREE: u32 = 0o040_000;
 const LINK: u32 = 0o120_000;
 
 /// A commit of a tree, written by hand: git itself would refuse some of them.
-fn commit(origin: &Origin, tree: Oid) -> String {
+pub fn commit(origin: &Origin, tree: Oid) -> String {
     let who = "somebody <somebody@example.org> 1700000000 +0000";
     let text = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\nharm\n");
     origin.repository.odb().unwrap().write(ObjectType::Commit, text.as_bytes()).unwrap().to_string()
@@ -29,7 +29,7 @@ fn link(origin: &Origin, text: &[u8]) -> Oid {
 }
 
 /// Ten trees, each the next one's ten directories.
-fn bomb(origin: &Origin, inmost: Oid) -> Oid {
+pub fn bomb(origin: &Origin, inmost: Oid) -> Oid {
     let mut tree = inmost;
     for _ in 0..10 {
         let names: Vec<Vec<u8>> = (0..10).map(|number| format!("d{number}").into_bytes()).collect();
