@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: origins that themselves borrow objects from others; those go libgit2's way.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -36,7 +37,11 @@ pub(super) fn bring(mirror: &Repository, objects: &Utf8Path, tips: &[Oid]) -> Re
     packing.odb()?.add_disk_alternate(objects.as_str())?;
     let mut builder = packing.packbuilder()?;
     let mut walk = packing.revwalk()?;
-    for tip in tips {
+    let mut known = BTreeSet::new();
+    for reference in mirror.references()? {
+        known.extend(reference?.target());
+    }
+    for tip in tips.iter().filter(|tip| !known.contains(tip)) {
         let mut object = packing.find_object(*tip, None)?;
         while let Some(tag) = object.as_tag() {
             builder.insert_object(tag.id(), None)?;
@@ -47,9 +52,8 @@ pub(super) fn bring(mirror: &Repository, objects: &Utf8Path, tips: &[Oid]) -> Re
             _ => builder.insert_recursive(object.id(), None)?,
         }
     }
-    for reference in mirror.references()? {
-        let Some(known) = reference?.target() else { continue };
-        match walk.hide(known) {
+    for id in known {
+        match walk.hide(id) {
             // One that leads to no commit.
             Err(error) if error.code() == ErrorCode::NotFound || error.class() == ErrorClass::Invalid => {}
             hidden => hidden?,

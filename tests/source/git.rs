@@ -557,3 +557,51 @@ fn no_error_shows_a_password() {
         assert!(!entry.unwrap().file_name().contains("hunter2"));
     }
 }
+
+/// What is packed from a path is whole: all history of branches, of tags on no branch, of tags of tags and of trees,
+/// also when it comes bit by bit, and from an origin that borrows its objects elsewhere.
+#[test]
+fn what_comes_from_a_path_is_whole() {
+    let world = World::new();
+    let (origin, first) = (&world.origin, &world.first);
+    let fsck = || {
+        let output = std::process::Command::new("git")
+            .args(["fsck", "--full", "--strict", "--no-dangling"])
+            .current_dir(world.mirror())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .expect("git");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    world.run().refresh().unwrap();
+    fsck();
+    let second = world.second();
+    let other = origin.tree(&[("large", Kind::File, &vec![7; 3 << 20]), ("d/new", Kind::File, b"new")]);
+    let third = origin.commit_tree(other, &[&second, first], "on no branch");
+    origin.annotate("once", third.as_str());
+    let once = origin.repository.refname_to_id("refs/tags/once").unwrap();
+    origin.annotate("twice", &once.to_string());
+    origin.set("tags/of-a-tree", &origin.tree(&[("e/f", Kind::File, b"a tree's own")]).to_string());
+    world.run().refresh().unwrap();
+    fsck();
+    let source = world.run();
+    source.refresh().unwrap();
+    assert_eq!(source.tree(Some(&third), &[None], &rules()).unwrap().entries.len(), 2);
+    assert_eq!(source.merge_base(&third, first).unwrap().as_ref(), Some(first));
+    // All of it is there already: a new name alone brings nothing in.
+    let packs = || fs::read_dir(world.mirror().join("objects/pack")).unwrap().count();
+    let before = packs();
+    origin.set("heads/again", third.as_str());
+    world.run().refresh().unwrap();
+    assert_eq!((packs(), world.run().known().unwrap().branches.len()), (before, 2));
+    fsck();
+
+    let borrowing = Origin::new(&world.cache.parent().unwrap().join("borrowing.git"));
+    let lender = format!("{}\n", origin.dir.join("objects"));
+    fs::write(borrowing.dir.join("objects/info/alternates"), lender).unwrap();
+    let again = git2::Repository::open_bare(&borrowing.dir).unwrap();
+    again.reference("refs/heads/main", Oid::from_str(third.as_str()).unwrap(), true, "test").unwrap();
+    let source = GitSource::open(&world.cache.join("other"), &Url::new(borrowing.dir.as_str()));
+    source.refresh().unwrap();
+    assert_eq!(source.tree(Some(&third), &[None], &rules()).unwrap().entries.len(), 2);
+}
