@@ -10,7 +10,8 @@
 //! `cargo test --test lab` runs them all, `cargo test --test lab -- NAME…` those whose names contain a word,
 //! `-- --list` names them, `-- --hold` boots the hosts and says how to come in. `PACKFLEET_LAB=40 cargo test --test lab
 //! forty` is a fleet of forty hosts, served by one command at once; `PACKFLEET_LAB=20 cargo test --test lab twenty` is
-//! `rollout` with more hosts and more kills; `numbers`, named likewise, measures what it costs,
+//! `rollout` with more hosts and more kills; `idle` is an hour of polls with the channels of all hosts
+//! open. `numbers`, `channels` and `watching`, named likewise, measure what commands and the loop cost,
 //! with the program that `PACKFLEET_LAB_BINARY` names, which should be a release build. Environment:
 //! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
 //! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
@@ -23,6 +24,8 @@
 mod alone;
 #[path = "lab/bot.rs"]
 mod bot;
+#[path = "lab/channels.rs"]
+mod channels;
 #[path = "lab/faults.rs"]
 mod faults;
 #[path = "lab/fleets.rs"]
@@ -90,8 +93,14 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Those that run only when they are named: they take long, or more hosts than there are.
-const LARGE: &[Scenario] =
-    &[("forty", 0, fleets::forty), ("twenty", 0, killed::rollout), ("numbers", 0, numbers::numbers)];
+const LARGE: &[Scenario] = &[
+    ("forty", 0, fleets::forty),
+    ("twenty", 0, killed::rollout),
+    ("channels", 0, channels::channels),
+    ("watching", 1, channels::watching),
+    ("idle", 0, channels::idle),
+    ("numbers", 0, numbers::numbers),
+];
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {

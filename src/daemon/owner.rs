@@ -262,7 +262,8 @@ impl Owner {
     }
 
     fn asked(&mut self, looked: Looked) {
-        tracing::debug!(new = looked.new.is_some(), "asked");
+        let micros = Timestamp::now().duration_since(looked.at).as_micros();
+        tracing::debug!(new = looked.new.is_some(), micros, "asked");
         self.queue.asked(self.now());
         self.tell(&News::Asked { at: looked.at, errors: &looked.errors });
         match looked.trouble {

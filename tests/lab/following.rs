@@ -71,7 +71,8 @@ impl World {
         self.text(machine, ".packfleet/history").lines().filter_map(line).collect()
     }
 
-    fn git_in(&self, part: &str) -> Command {
+    /// git, in a part of this world.
+    pub fn git_in(&self, part: &str) -> Command {
         let mut git = self.tame(Command::new("git"));
         git.current_dir(self.path(part));
         git
@@ -85,6 +86,12 @@ impl Loop {
 
     pub fn count(&self, text: &str) -> usize {
         self.log().matches(text).count()
+    }
+
+    /// Waits until it said something so often.
+    #[track_caller]
+    pub fn says(&self, text: &str, times: usize) {
+        until(&format!("it says {text:?}"), || self.count(text) >= times);
     }
 
     /// Waits until it begins no look any more, whatever it asks git.
@@ -162,6 +169,11 @@ impl Loop {
         until("it ends", || self.child.try_wait().expect("a child").is_some());
         let ended = self.child.wait().expect("a child");
         ended.code().unwrap_or_else(|| panic!("{ended}: {}", self.log()))
+    }
+
+    /// A file of its own below `/proc`.
+    pub fn proc(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
     }
 }
 

@@ -29,7 +29,8 @@ struct Way<'a> {
     bytes: Vec<u64>,
 }
 
-pub fn numbers(world: &World) {
+/// A release of sixty files and a megabyte; another one has another first line of the first file.
+pub fn release(world: &World, version: usize) {
     let text = |version: usize| {
         let file = |number: usize| {
             let mut text = format!("file {number}\n");
@@ -43,19 +44,25 @@ pub fn numbers(world: &World) {
             .map(|number| (format!("dir-{}/file-{number}", number % 8), file(number)))
             .collect::<Vec<_>>()
     };
-    let release = |version: usize| {
-        let files = text(version);
-        let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        world.release(&format!("1.0.{version}"), &files);
-    };
-    release(0);
-    world.fleet("", "host", "");
-    let all = ["apply", "--yes", "--jobs", "16"];
-    world.packfleet(&all).code(0);
+    let files = text(version);
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    world.release(&format!("1.0.{version}"), &files);
+}
+
+/// Every tenth host has an edit.
+pub fn edit(world: &World) {
     for machine in &world.machines[..world.machines.len().div_ceil(10)] {
         let file = world.on(machine, "bot/dir-1/file-1");
         fs::write(&file, fs::read_to_string(&file).expect("a file") + "an edit\n").expect("an edit");
     }
+}
+
+pub fn numbers(world: &World) {
+    release(world, 0);
+    world.fleet("", "host", "");
+    let all = ["apply", "--yes", "--jobs", "16"];
+    world.packfleet(&all).code(0);
+    edit(world);
     let source = world.path("packs/bot");
     let sockets = world.path("s");
     fs::create_dir_all(&sockets).expect("a directory");
@@ -137,7 +144,7 @@ pub fn numbers(world: &World) {
         }
         measure(world, if cold { "look, cold" } else { "look, warm" }, ways);
     }
-    let change = |round: usize| release(round + 1);
+    let change = |round: usize| release(world, round + 1);
     let apply = || drop(world.packfleet(&all).code(0));
     let mut ways = vec![Way::new("packfleet apply", ROUNDS, change, apply)];
     if has_rsync {
@@ -190,7 +197,7 @@ fn travelled(world: &World) -> u64 {
     table.lines().filter_map(of_cable).sum()
 }
 
-fn each(world: &World, what: impl Fn(&Machine) + Sync) {
+pub fn each(world: &World, what: impl Fn(&Machine) + Sync) {
     scope(|scope| {
         for machine in &world.machines {
             scope.spawn(|| what(machine));
@@ -199,6 +206,6 @@ fn each(world: &World, what: impl Fn(&Machine) + Sync) {
 }
 
 #[track_caller]
-fn succeeds(command: &mut Command) {
+pub fn succeeds(command: &mut Command) {
     crate::machine::done(command.stdin(Stdio::null()));
 }
