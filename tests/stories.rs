@@ -203,6 +203,7 @@ stories! {
     rollout
     signatures
     status_published
+    slots
     strict
     unasked
     upgrade

@@ -29,6 +29,7 @@ pub struct Contents<'a> {
     extra: &'a BTreeMap<Content, Vec<u8>>,
     places: OnceLock<Places>,
     records: Vec<&'a Record>,
+    watched: &'a (dyn Fn() + Sync),
 }
 
 impl<'a> Contents<'a> {
@@ -41,7 +42,13 @@ impl<'a> Contents<'a> {
     ) -> Self {
         // A rollback puts what only the record that it restores knows the commit of.
         let records = survey.observation.record.iter().chain([&survey.plan.next]).collect();
-        Self { workspace, host, survey, extra, places: OnceLock::new(), records }
+        Self { workspace, host, survey, extra, places: OnceLock::new(), records, watched: &|| () }
+    }
+
+    /// This is called once a change is there and only watched; see [`Blobs::watched`].
+    pub fn telling(mut self, watched: &'a (dyn Fn() + Sync)) -> Self {
+        self.watched = watched;
+        self
     }
 
     /// These records name commits as well.
@@ -132,6 +139,10 @@ impl<'a> Contents<'a> {
 }
 
 impl Blobs for Contents<'_> {
+    fn watched(&self) {
+        (self.watched)();
+    }
+
     fn stream(&self, content: Content) -> Result<Stream<'_>, BlobError> {
         let given = || {
             let places = self.places.get_or_init(|| self.places());

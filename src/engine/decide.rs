@@ -234,7 +234,7 @@ pub fn commit(
             format!("{} is observed only (mode = \"observe\"): nothing is written there", deployment.name);
         return Err(Failure::Request(text));
     }
-    let done = pass::carry_out(workspace, deployment, &survey, extra, options)?;
+    let done = pass::carry_out(workspace, deployment, &survey, extra, options, &|| ())?;
     let purpose = survey.plan.purpose.clone();
     let mut report = Report::looked(survey, None);
     report.committed = Some(done.generation);

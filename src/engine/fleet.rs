@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZero;
 use std::sync::Arc;
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::host::Verdict;
@@ -108,8 +109,11 @@ fn look_at(
     status::hear_others(workspace, names, options);
     let resolutions = Arc::new(resolve(workspace, names, events.as_ref()));
     let mut asked: Vec<DeploymentName> = names.iter().cloned().collect();
-    in_parallel(jobs(workspace, names.iter(), options), |ended: Option<Report>| {
-        by_name.extend(ended.map(|report| (report.deployment.clone(), report)));
+    let (_nobody, no_slots) = unbounded_channel();
+    in_parallel(jobs(workspace, names.iter(), options), no_slots, |news: News| {
+        if let News::Ended(report) = news {
+            by_name.insert(report.deployment.clone(), *report);
+        }
         let look = |name: DeploymentName| {
             let (workspace, resolutions) = (Arc::clone(workspace), Arc::clone(&resolutions));
             let (options, events, asked) = (options.clone(), Arc::clone(events), name.clone());
@@ -183,18 +187,26 @@ pub fn apply(
     let awaited = order::awaited(fleet);
     let mut queue = Queue::new(&awaited, reports);
     let mut at_work = 0;
-    in_parallel(jobs, |ended: Option<Report>| {
+    let (slots, freed) = unbounded_channel();
+    in_parallel(jobs, freed, |news: News| {
         let mut go = Vec::new();
-        if let Some(mut report) = ended {
-            at_work -= 1;
-            watch.busy.remove(&report.deployment);
-            if let Some(facts) = report.facts.take() {
-                let facts = gates::ended(facts, &report, options.now);
-                watch.learn(&report.deployment, facts.clone());
-                report.facts = Some(facts);
+        match news {
+            News::Begin => {}
+            News::Watched(name) => {
+                watch.busy.remove(&name);
             }
-            queue.release(&report.deployment);
-            done.insert(report.deployment.clone(), report);
+            News::Ended(mut report) => {
+                at_work -= 1;
+                watch.busy.remove(&report.deployment);
+                watch.at_work.remove(&report.deployment);
+                if let Some(facts) = report.facts.take() {
+                    let facts = gates::ended(facts, &report, options.now);
+                    watch.learn(&report.deployment, facts.clone());
+                    report.facts = Some(facts);
+                }
+                queue.release(&report.deployment);
+                done.insert(report.deployment.clone(), *report);
+            }
         }
         queue.look_again();
         loop {
@@ -215,8 +227,9 @@ pub fn apply(
                     queue.last_word = LastWord::NotYet;
                     if report.facts.as_ref().is_some_and(|facts| facts.acts) {
                         watch.busy.insert(report.deployment.clone());
+                        watch.at_work.insert(report.deployment.clone());
                     }
-                    go.push(carry_out(workspace, report, options, events));
+                    go.push(carry_out(workspace, report, options, events, slots.clone()));
                 }
                 Begin::Later(report) => queue.later.push(*report),
                 Begin::Stay(report) => {
@@ -368,6 +381,7 @@ fn carry_out(
     report: Box<Report>,
     options: &Options,
     events: &Arc<dyn Events + Send + Sync>,
+    slots: UnboundedSender<DeploymentName>,
 ) -> (DeploymentName, impl FnOnce() -> Report + Send + 'static) {
     let (workspace, options, events) = (Arc::clone(workspace), options.clone(), Arc::clone(events));
     let name = report.deployment.clone();
@@ -382,7 +396,11 @@ fn carry_out(
         match workspace.fleet.deployments.get(&name) {
             Some(deployment) => {
                 events.event(Event::Applying(name.clone()));
-                let report = pass::apply(&workspace, deployment, report, &options);
+                let watched = || {
+                    // Nobody is left to take the slot.
+                    let _no_matter = slots.send(name.clone()).is_err();
+                };
+                let report = pass::apply(&workspace, deployment, report, &options, &watched);
                 events.event(Event::Applied(name));
                 report
             }
@@ -476,11 +494,22 @@ fn is_observed(workspace: &Workspace, name: &DeploymentName) -> bool {
     workspace.fleet.deployments.get(name).is_some_and(|deployment| deployment.mode == Mode::Observe)
 }
 
+/// What happened, and whoever gives out jobs is asked for more.
+enum News {
+    /// Nothing yet.
+    Begin,
+    /// A change is there and its quick checks passed; it is watched, and its slot is free.
+    Watched(DeploymentName),
+    /// A job ended.
+    Ended(Box<Report>),
+}
+
 /// Runs blocking jobs, at most `jobs` at a time. `next` is asked for jobs at first, and again with the answer of
-/// each that ended. A job that dies takes only its own answer along, and `next` learns of it.
+/// each that ended, and with each name that comes on `watched`. A job that dies takes only its own answer along, and `next` learns of it.
 fn in_parallel<J>(
     jobs: usize,
-    mut next: impl FnMut(Option<Report>) -> Vec<(DeploymentName, J)>,
+    mut watched: UnboundedReceiver<DeploymentName>,
+    mut next: impl FnMut(News) -> Vec<(DeploymentName, J)>,
 ) -> Result<(), std::io::Error>
 where
     J: FnOnce() -> Report + Send + 'static,
@@ -489,18 +518,23 @@ where
     runtime.block_on(async {
         let mut set = JoinSet::new();
         let mut names = BTreeMap::new();
-        let mut ended = None;
+        let mut news = News::Begin;
         loop {
-            for (name, job) in next(ended.take()) {
+            for (name, job) in next(news) {
                 names.insert(set.spawn_blocking(job).id(), name);
             }
-            ended = match set.join_next_with_id().await {
-                None => return Ok(()),
-                Some(Ok((id, report))) => {
-                    names.remove(&id);
-                    Some(report)
-                }
-                Some(Err(error)) => names.remove(&error.id()).map(lost),
+            news = tokio::select! {
+                ended = set.join_next_with_id() => match ended {
+                    None => return Ok(()),
+                    Some(Ok((id, report))) => {
+                        names.remove(&id);
+                        News::Ended(Box::new(report))
+                    }
+                    Some(Err(error)) => {
+                        names.remove(&error.id()).map_or(News::Begin, |name| News::Ended(Box::new(lost(name))))
+                    }
+                },
+                Some(name) = watched.recv() => News::Watched(name),
             };
         }
     })

@@ -227,8 +227,10 @@ pub(super) struct Watch<'a> {
     fleet: &'a Fleet,
     facts: BTreeMap<DeploymentName, Facts>,
     observed: BTreeSet<DeploymentName>,
-    /// Who is being changed by this run.
+    /// Who is being changed by this run, up to the end of the quick checks.
     pub busy: BTreeSet<DeploymentName>,
+    /// Those, and who is still watched.
+    pub at_work: BTreeSet<DeploymentName>,
     hurry: Option<&'a str>,
     now: Timestamp,
 }
@@ -247,6 +249,7 @@ impl<'a> Watch<'a> {
             facts: facts.collect(),
             observed: observed.map(|deployment| deployment.name.clone()).collect(),
             busy: BTreeSet::new(),
+            at_work: BTreeSet::new(),
             hurry,
             now,
         }
@@ -308,7 +311,7 @@ impl<'a> Watch<'a> {
             Reason::Stage { stage, soak, .. } => {
                 let members = self.fleet.rollout.get(stage - 1).map(|stage| &stage.members);
                 *soak == 0
-                    && members.is_some_and(|members| self.busy.iter().any(|busy| members.contains(busy)))
+                    && members.is_some_and(|members| self.at_work.iter().any(|one| members.contains(one)))
             }
             _ => false,
         }

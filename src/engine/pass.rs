@@ -282,12 +282,13 @@ pub(super) fn halt(mut plan: Plan, hold: Hold, known: &Record) -> Plan {
 }
 
 /// Carries out the plan of a report, if it has something to commit. The report says afterwards how that
-/// ended.
+/// ended. `watched` is called once the change is there, its quick checks passed, and it is only watched.
 pub fn apply(
     workspace: &Workspace,
     deployment: &Deployment,
     mut report: Report,
     options: &Options,
+    watched: &(dyn Fn() + Sync),
 ) -> Report {
     let Some(survey) = report.survey.as_ref() else { return report };
     if !survey.plan.commits || deployment.mode == Mode::Observe {
@@ -308,7 +309,7 @@ pub fn apply(
     let Some(survey) = report.survey.as_ref().filter(|survey| survey.plan.commits) else { return report };
     let hurry = report.hurried.as_ref().map(|hurried| hurried.why.clone());
     let options = Options { hurry, ..options.clone() };
-    match carry_out(workspace, deployment, survey, NOTHING, &options) {
+    match carry_out(workspace, deployment, survey, NOTHING, &options, watched) {
         Ok(Done { generation, saved, said }) => {
             // Whatever was looked at passed.
             report.health = report.health.filter(|_| said.is_empty());
@@ -358,6 +359,7 @@ pub(crate) fn carry_out(
     survey: &Survey,
     extra: &BTreeMap<Content, Vec<u8>>,
     options: &Options,
+    watched: &(dyn Fn() + Sync),
 ) -> Result<Done, Failure> {
     let host = workspace.host(deployment);
     let plan = &survey.plan;
@@ -397,7 +399,7 @@ pub(crate) fn carry_out(
         hurry: options.hurry.clone(),
         fleet: workspace.accepted(),
     };
-    let contents = Contents::new(workspace, host.as_ref(), survey, extra);
+    let contents = Contents::new(workspace, host.as_ref(), survey, extra).telling(watched);
     match host.apply(&commit, &contents)? {
         Applied::Done { generation, saved, said } => Ok(Done { generation, saved, said }),
         Applied::Ill(taken) => Err(Failure::Ill(taken)),

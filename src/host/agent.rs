@@ -268,7 +268,8 @@ impl Session {
             fleet,
         };
         let needs = blobs::needs(&plan);
-        let mut arriving = Arriving::of(&self.host, &plan, &needs);
+        let watched = || self.presence.tell(&Answer::Watched);
+        let mut arriving = Arriving::of(&self.host, &plan, &needs, &watched);
         let lacking = self.at_work(frames, input, output, || arriving.lacking(&needs));
         arrive(&mut arriving, lacking, frames, input, output)?;
         let ended = self.at_work_on(&arriving, output, || self.host.apply(&commit, &arriving));
@@ -290,7 +291,7 @@ impl Session {
         };
         let check = Check { plan: &plan, targets, at, commands };
         let needs = check::needs(&check);
-        let mut arriving = Arriving::of(&self.host, &plan, &needs);
+        let mut arriving = Arriving::of(&self.host, &plan, &needs, &|| ());
         let lacking = self.at_work(frames, input, output, || arriving.lacking(&needs));
         arrive(&mut arriving, lacking, frames, input, output)?;
         let ended = self.at_work_on(&arriving, output, || self.host.check(&check, &arriving));

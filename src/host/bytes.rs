@@ -29,6 +29,10 @@ pub trait Blobs: Sync {
     fn size(&self, content: Content) -> Option<u64> {
         self.bytes(content).ok().map(|bytes| bytes.len() as u64)
     }
+
+    /// The change is there, its quick checks passed, and what is left is to watch it. Told once at most, and not
+    /// where nothing is watched; that it gets lost costs others time only.
+    fn watched(&self) {}
 }
 
 /// Bytes that are read piece by piece.

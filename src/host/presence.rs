@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::wire::frame::{self, Frames, Kind};
+use super::wire::message::{self, Answer};
 
 /// How often an agent that works says so.
 const SIGN_OF_WORK: Duration = Duration::from_secs(5);
@@ -39,6 +40,8 @@ struct State {
     over: bool,
     /// Somebody wants to know, and no sign went out since.
     asked: bool,
+    /// What else is to be told, written out already.
+    news: Vec<u8>,
     /// The sign whose answer will tell.
     due: Option<u64>,
     sent: u64,
@@ -76,6 +79,16 @@ impl Presence {
         !state.gone && state.due.is_some_and(|due| state.answered >= due)
     }
 
+    /// Tells the other side something, while what it asked is still being done.
+    pub fn tell(&self, news: &Answer) {
+        let mut bytes = Vec::new();
+        // Who hears nothing waits for the answer.
+        if message::send(news, &mut bytes).is_ok() {
+            self.state().news = bytes;
+            self.rouse();
+        }
+    }
+
     /// Does the work on this thread; another one says from time to time that it goes on, as soon as there are ears.
     pub fn during<'a, T>(
         &self,
@@ -102,6 +115,16 @@ impl Presence {
                 ears = find();
             }
             let mut state = self.state();
+            // Not into what the other side still sends; and once the work is done, its answer comes next.
+            if ears.is_some() || state.over {
+                let news = std::mem::take(&mut state.news);
+                if !news.is_empty() {
+                    drop(state);
+                    let unheard = output.write_all(&news).is_err() || output.flush().is_err();
+                    state = self.state();
+                    state.gone |= unheard;
+                }
+            }
             if state.over {
                 return;
             }

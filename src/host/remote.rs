@@ -253,6 +253,10 @@ impl Channel {
                         return Err(self.last_words(error));
                     }
                 }
+                Answer::Watched => match goods {
+                    Some(goods) => goods.blobs.watched(),
+                    None => return Err(WireError::Order("a watch of what was not put")),
+                },
                 answer => return Ok(answer),
             }
         }

@@ -92,6 +92,7 @@ pub fn apply(
     tend.marked()?;
     match carry(&round, old.as_ref(), commit, blobs, &mut tend)? {
         Carried::Done { saved, ill: None } if tend.tasks().is_watched() => {
+            blobs.watched();
             watch(&round, plan.next.generation, tend, saved, Some(blobs))
         }
         Carried::Done { saved, ill: None } => {

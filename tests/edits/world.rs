@@ -236,7 +236,7 @@ impl Disk {
 pub fn pass_on_disk(wanted: &Wanted, case: &str) -> Report {
     let (workspace, deployment) = (&wanted.workspace, wanted.deployment());
     let report = pass::survey(workspace, &wanted.resolutions, deployment, &options());
-    let report = pass::apply(workspace, deployment, report, &options());
+    let report = pass::apply(workspace, deployment, report, &options(), &|| ());
     assert!(report.failure.is_none(), "{case}: {:?}", report.failure);
     report
 }

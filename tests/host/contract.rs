@@ -1,13 +1,15 @@
 //! What every host does, on disk and in memory alike.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::away::places;
 use crate::world::*;
 use packfleet::host::examine::{About, Exam, Grade};
 use packfleet::host::prepare::{Intent, Linger, Preparation, StepState};
 use packfleet::host::status_key::Speaks;
-use packfleet::host::{Applied, HostError, Pausing, Recovery, Seen, Support};
+use packfleet::host::{Applied, BlobError, Blobs, HostError, Pausing, Recovery, Seen, Support};
+use packfleet::model::care::{Aftercare, Care, Check, Fate, PackCare, Watched};
 use packfleet::model::plan::Obstacle;
 use packfleet::model::record::Record;
 use packfleet::model::rollout::Pause;
@@ -533,6 +535,53 @@ fn a_soak_begins_with_the_commit_and_not_with_what_led_to_it() {
         for pack in record.packs.keys() {
             let since = seen.notes.soak.since(&record, pack).expect("it soaks");
             assert!(since >= commit.now.checked_add(LONG).unwrap(), "{kind}: {since}");
+        }
+    }
+}
+
+/// Bytes, and whether it was told that the change is there and watched.
+struct Heard<'a> {
+    store: Store,
+    place: &'a dyn Place,
+    told: std::sync::Mutex<Vec<Files>>,
+}
+
+impl Blobs for Heard<'_> {
+    fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError> {
+        self.store.bytes(content)
+    }
+
+    fn watched(&self) {
+        self.told.lock().unwrap().push(self.place.files());
+    }
+}
+
+#[test]
+fn whoever_waits_for_the_quick_checks_only_is_told_when_they_passed() {
+    // A tree in memory has no health.
+    for (kind, place) in places().into_iter().filter(|(kind, _)| *kind != "memory") {
+        let host = place.host();
+        for (text, over) in [("one", None), ("two", Some(Duration::from_millis(1)))] {
+            let check = |over| Check::Errors {
+                watched: Watched::Log(path("a/log")),
+                error: "error".into(),
+                max_increase: 0,
+                at_least: 5,
+                over,
+            };
+            let care = Care { health: over.map(check).into_iter().collect(), ..Care::default() };
+            let (pack, install) = ("p".parse().unwrap(), Default::default());
+            let pack = PackCare { pack, install, at: None, fate: Fate::Stays, care };
+            let aftercare = Aftercare { packs: vec![pack], ..Aftercare::default() };
+            let wanted = files(&[("a/f", text)]);
+            let plan = plan(host, &wanted, text);
+            let commit = packfleet::host::Commit { aftercare, ..commit(&plan) };
+            let heard = Heard { store: Store::of(&wanted), place: place.as_ref(), told: Default::default() };
+            let applied = host.apply(&commit, &heard).unwrap();
+            assert!(matches!(applied, Applied::Done { .. }), "{kind}: {applied:?}");
+            let told = heard.told.into_inner().unwrap();
+            assert_eq!(told.len(), usize::from(over.is_some()), "{kind}");
+            assert!(told.iter().all(|files| files["a/f"].1 == b"two"), "{kind}");
         }
     }
 }

@@ -58,7 +58,7 @@ impl Blobs for Store {
 }
 
 /// A host and hands that reach its tree.
-pub trait Place {
+pub trait Place: Sync {
     fn host(&self) -> &dyn Host;
     fn write(&self, path: &str, kind: Kind, bytes: &[u8]);
     fn remove(&self, path: &str);

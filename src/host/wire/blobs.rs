@@ -82,6 +82,7 @@ pub struct Arriving<'a> {
     /// Paths of the host's tree at which a content lay when the plan was made.
     places: BTreeMap<Content, TreePath>,
     inside: Mutex<Inside<'a>>,
+    watched: &'a (dyn Fn() + Sync),
 }
 
 type Rest<'a> = (&'a mut Frames, &'a mut (dyn Read + Send));
@@ -106,7 +107,7 @@ struct Inside<'a> {
 
 impl<'a> Arriving<'a> {
     /// For a plan, of which these contents will be asked for, each as often as it is named.
-    pub fn of(host: &'a dyn Host, plan: &Plan, needs: &[Content]) -> Self {
+    pub fn of(host: &'a dyn Host, plan: &Plan, needs: &[Content], watched: &'a (dyn Fn() + Sync)) -> Self {
         let mut places = BTreeMap::new();
         for action in &plan.actions {
             if let Some(before) = action.before {
@@ -133,7 +134,7 @@ impl<'a> Arriving<'a> {
             broken: None,
             missing: BTreeMap::new(),
         };
-        Self { host, places, inside: Mutex::new(inside) }
+        Self { host, places, inside: Mutex::new(inside), watched }
     }
 
     /// What of this the host does not have, each once, in the order of first use.
@@ -254,6 +255,10 @@ impl Inside<'_> {
 }
 
 impl Blobs for Arriving<'_> {
+    fn watched(&self) {
+        (self.watched)();
+    }
+
     fn bytes(&self, content: Content) -> Result<Vec<u8>, BlobError> {
         let no = |why: String| BlobError { content, why };
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);

@@ -112,6 +112,8 @@ pub enum Answer {
     /// Contents that the host needs for what it was asked and does not have, in the order of their use: a body with
     /// these blobs is awaited.
     Lacks(Vec<Content>),
+    /// What was put is there, and what is left is to watch it: the answer is still to come.
+    Watched,
     /// How checks ended.
     Checked(Checked),
     /// How carrying out ended.

@@ -10,6 +10,7 @@
 //! those blobs ─────────────────────────►
 //!                                        ◄────────────── a sign of work, from time to time
 //! that it was heard ───────────────────►
+//!                                        ◄────────────── that what was put is there, and is watched
 //!                                        ◄────────────── answer
 //! ```
 //! `frame` cuts the stream into frames and bodies, `hello` opens it, `message` is what is asked and answered,
@@ -28,7 +29,7 @@ pub mod message;
 use std::io;
 
 /// The version of frames and messages. Hello itself never changes its form.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Bytes of one frame on the wire, its length field not counted.
 pub const MOST_FRAME: usize = 1 << 20;
