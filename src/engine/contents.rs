@@ -18,8 +18,34 @@ use crate::source::Given;
 use super::report::Survey;
 use super::workspace::Workspace;
 
-/// Which sources may have a content.
-type Places = BTreeMap<Content, Vec<(SourceName, Option<CommitId>)>>;
+/// A source, and the commit of it, that may have a content.
+type Place = (SourceName, Option<CommitId>);
+
+/// Which sources may have a content. There are few places and many contents.
+#[derive(Default)]
+struct Places {
+    all: Vec<Place>,
+    of: BTreeMap<Content, Vec<usize>>,
+}
+
+impl Places {
+    fn add(&mut self, content: Content, source: &SourceName, commit: Option<&CommitId>) {
+        let is = |(known, of): &Place| known == source && of.as_ref() == commit;
+        // Mostly the same as that of the content before.
+        let at = self.all.iter().rposition(is).unwrap_or_else(|| {
+            self.all.push((source.clone(), commit.cloned()));
+            self.all.len() - 1
+        });
+        let found = self.of.entry(content).or_default();
+        if found.last() != Some(&at) {
+            found.push(at);
+        }
+    }
+
+    fn of(&self, content: Content) -> impl Iterator<Item = &Place> {
+        self.of.get(&content).into_iter().flatten().filter_map(|at| self.all.get(*at))
+    }
+}
 
 /// Bytes that one deployment's pass may need.
 pub struct Contents<'a> {
@@ -65,7 +91,7 @@ impl<'a> Contents<'a> {
         let mut why = Vec::new();
         // Most passes find nothing to do and need no bytes at all, so the index is made on first use.
         let places = self.places.get_or_init(|| self.places());
-        for (source, commit) in places.get(&content).into_iter().flatten() {
+        for (source, commit) in places.of(content) {
             match self.ask_source(source, commit.as_ref(), content) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => why.push(error),
@@ -105,23 +131,19 @@ impl<'a> Contents<'a> {
 
     /// The packs at hand first, then what records say of bases.
     fn places(&self) -> Places {
-        let mut places = Places::new();
+        let mut places = Places::default();
         for resolved in &self.survey.resolved {
             for desired in resolved.entries.values() {
-                let place = (resolved.source.clone(), desired.commit.clone());
-                places.entry(desired.entry.content).or_default().push(place);
+                places.add(desired.entry.content, &resolved.source, desired.commit.as_ref());
             }
         }
         for record in &self.records {
             for entry in record.entries.values() {
-                let source = record.packs.get(&entry.owner).map(|pack| pack.source.clone());
+                let source = record.packs.get(&entry.owner).map(|pack| &pack.source);
                 if let (Some(base), Some(source)) = (entry.base.or(entry.written), source) {
-                    places.entry(base.content).or_default().push((source, entry.commit.clone()));
+                    places.add(base.content, source, entry.commit.as_ref());
                 }
             }
-        }
-        for found in places.values_mut() {
-            found.dedup();
         }
         places
     }
@@ -146,8 +168,7 @@ impl Blobs for Contents<'_> {
     fn stream(&self, content: Content) -> Result<Stream<'_>, BlobError> {
         let given = || {
             let places = self.places.get_or_init(|| self.places());
-            let mut sources = places.get(&content)?.iter();
-            sources.find_map(|(source, commit)| {
+            places.of(content).find_map(|(source, commit)| {
                 self.workspace.sources.get(source)?.give(commit.as_ref(), content).ok()
             })
         };
@@ -167,9 +188,7 @@ impl Blobs for Contents<'_> {
         let no = |why: String| BlobError { content, why };
         if self.made(content).is_none() {
             // In pieces where they are a file or a blob of their own; the other way says what is wrong with it.
-            for (source, commit) in
-                self.places.get_or_init(|| self.places()).get(&content).into_iter().flatten()
-            {
+            for (source, commit) in self.places.get_or_init(|| self.places()).of(content) {
                 let copied =
                     self.workspace.sources.get(source).map(|it| it.copy(commit.as_ref(), content, to));
                 if copied.is_some_and(|copied| copied.is_ok()) && to.holds(content) {
