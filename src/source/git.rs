@@ -44,8 +44,10 @@ struct Found {
     blobs: BTreeMap<Content, Oid>,
     /// Those of them that are not to lie in memory for every host.
     large: BTreeSet<Content>,
-    /// Commits whose kept listings were looked through.
+    /// Commits whose kept listings were all looked through.
     listed: BTreeSet<CommitId>,
+    /// Trees whose kept listing was looked for.
+    heard: BTreeSet<Oid>,
     /// Commits whose blobs were all digested.
     digested: BTreeSet<CommitId>,
     /// Ids that were looked for at the origin beyond its branches and tags.
@@ -167,16 +169,24 @@ impl GitSource {
         }
         let Some(commit) = commit else { return Ok(None) };
         let top = self.top(repository, commit)?;
-        if found.listed.insert(commit.clone()) {
-            let (trees, _) = listing::everything(repository, top);
-            for listing in trees.into_iter().filter_map(|tree| self.listings.kept(tree)) {
-                found.remember(&listing);
+        if !found.listed.contains(commit) {
+            // Packs lie near the top, and what is asked for lies mostly in one of which a listing was kept.
+            let ended = listing::trees(repository, top, |tree| {
+                if found.heard.insert(tree)
+                    && let Some(listing) = self.listings.kept(tree)
+                {
+                    found.remember(&listing);
+                }
+                found.blobs.contains_key(&content)
+            });
+            if !ended {
+                found.listed.insert(commit.clone());
             }
         }
         if !found.blobs.contains_key(&content) && found.digested.insert(commit.clone()) {
             let odb = repository.odb().map_err(|source| self.mirror.unreadable(source))?;
             let known: BTreeSet<Oid> = found.blobs.values().copied().collect();
-            let (_, blobs) = listing::everything(repository, top);
+            let blobs = listing::blobs(repository, top);
             for id in blobs.into_iter().filter(|id| !known.contains(id)) {
                 // What cannot be read is not what is looked for, or is missed below.
                 if let Ok(bytes) = listing::read(&odb, id) {

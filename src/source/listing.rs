@@ -5,6 +5,7 @@
 //! record; a damaged one, or one of another format, is computed anew. Rules that a fleet may set (limits,
 //! letter case) are checked on every use.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 
 use camino::Utf8PathBuf;
@@ -194,21 +195,30 @@ pub(super) fn directory(
     Ok(Some(id))
 }
 
-/// All trees and blobs beneath a tree, each once; trees that cannot be read are left out.
-pub(super) fn everything(repository: &Repository, top: Oid) -> (Vec<Oid>, Vec<Oid>) {
-    let (mut trees, mut blobs) = (std::collections::BTreeSet::from([top]), std::collections::BTreeSet::new());
-    let mut ahead = vec![top];
-    while let Some(id) = ahead.pop() {
-        let Ok(tree) = repository.find_tree(id) else { continue };
-        for entry in &tree {
-            match entry.kind() {
-                Some(ObjectType::Tree) if trees.insert(entry.id()) => ahead.push(entry.id()),
-                Some(ObjectType::Blob) => {
-                    blobs.insert(entry.id());
-                }
-                _ => {}
-            }
+/// A tree and all trees beneath it, each once, those nearer to the top first, until `found` says so, which is the answer;
+/// trees that cannot be read are named, but not what is beneath them.
+pub(super) fn trees(repository: &Repository, top: Oid, mut found: impl FnMut(Oid) -> bool) -> bool {
+    let (mut known, mut ahead) = (BTreeSet::from([top]), VecDeque::from([top]));
+    while let Some(id) = ahead.pop_front() {
+        if found(id) {
+            return true;
         }
+        let Ok(tree) = repository.find_tree(id) else { continue };
+        let below = tree.iter().filter(|entry| entry.kind() == Some(ObjectType::Tree));
+        ahead.extend(below.map(|entry| entry.id()).filter(|id| known.insert(*id)));
     }
-    (trees.into_iter().collect(), blobs.into_iter().collect())
+    false
+}
+
+/// All blobs beneath a tree, each once; what lies in trees that cannot be read is left out.
+pub(super) fn blobs(repository: &Repository, top: Oid) -> BTreeSet<Oid> {
+    let mut blobs = BTreeSet::new();
+    trees(repository, top, |id| {
+        if let Ok(tree) = repository.find_tree(id) {
+            let files = tree.iter().filter(|entry| entry.kind() == Some(ObjectType::Blob));
+            blobs.extend(files.map(|entry| entry.id()));
+        }
+        false
+    });
+    blobs
 }
