@@ -133,12 +133,12 @@ pub enum Failure {
     #[error("{0}")]
     Ill(Box<TakenBack>),
     /// What would be carried out is not what was saved and agreed to; nothing was changed.
-    #[error("{}", other_plan(.saved.as_ref(), .now.as_ref()))]
+    #[error("{}", other_plan(.saved.as_deref(), .now.as_deref()))]
     OtherPlan {
         /// What was saved; `None` if there was nothing to do then.
-        saved: Option<Agreed>,
+        saved: Option<Box<Agreed>>,
         /// What it is now.
-        now: Option<Agreed>,
+        now: Option<Box<Agreed>>,
     },
     /// Nothing is known of it, and its host was not to be asked.
     #[error("{0}")]

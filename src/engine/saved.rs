@@ -151,7 +151,8 @@ impl SavedPlan {
             if goes(workspace, report) && saved != now {
                 refused += 1;
                 report.outcome = Outcome::Refused;
-                report.failure = Some(Failure::OtherPlan { saved, now });
+                report.failure =
+                    Some(Failure::OtherPlan { saved: saved.map(Box::new), now: now.map(Box::new) });
                 if let Some(survey) = &mut report.survey {
                     survey.plan.commits = false;
                 }
