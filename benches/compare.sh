@@ -365,4 +365,4 @@ for name in "${missing[@]}"; do
     printf '\nnot there: %s (Debian package %s)' "$name" "${package[$name]}"
 done
 printf '\n%s' "${notes[@]}"
-printf '\nnot in this script: hosts over ssh, passes while watching, whether git has something new, ansible, puppet, unison\n'
+printf '\nnot in this script: hosts over ssh, passes while watching, whether git has something new (cargo test --test lab -- numbers channels watching), ansible, puppet, unison\n'
