@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use super::job::Done;
 use super::origin::Looked;
+use super::trail::Touch;
 use crate::model::DeploymentName;
 
 /// Events that wait for the loop; a sender waits when there are more.
@@ -19,7 +20,7 @@ pub enum Event {
     /// Somebody asks for a look at everything now, git included.
     LookNow,
     /// Something below a root, or on a host, was touched.
-    Touched(DeploymentName),
+    Touched(DeploymentName, Touch),
     /// Nobody knows what was touched on a deployment: a watch lost track.
     LostTrack(DeploymentName),
     /// The fleet repository was looked at.

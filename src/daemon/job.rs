@@ -10,7 +10,7 @@ use super::queue::{Came, Job, Kind};
 use crate::engine::{
     Failure, Options, Outcome, Recover, Report, Workspace, fleet, publish_status, remembered, whereabouts,
 };
-use crate::host::{Health, Trust};
+use crate::host::{Health, Scope, Trust};
 use crate::model::DeploymentName;
 use crate::model::fleet::{Mode, State};
 use crate::model::plan::HoldCause;
@@ -32,13 +32,23 @@ pub struct Done {
 }
 
 /// Does a job. Blocks until it is done.
-pub(super) fn carry_out(job: Job, workspace: Arc<Workspace>, mut options: Options) -> Done {
+pub(super) fn carry_out(
+    job: Job,
+    scopes: &BTreeMap<DeploymentName, Scope>,
+    workspace: Arc<Workspace>,
+    mut options: Options,
+) -> Done {
     let (began, clock) = (Timestamp::now(), Instant::now());
     (options.now, options.begun) = (began, Some(clock));
     options.trust = if job.kind == Kind::Rehash { Trust::Nothing } else { Trust::StatCache };
     options.recover = if job.kind == Kind::Look { Recover::Report } else { Recover::Whole };
     let mut reports = match job.kind {
-        Kind::Look => Ok(job.names.iter().map(|name| fleet::look(&workspace, name, &options, &())).collect()),
+        Kind::Look => {
+            let scope = |name| scopes.get(name).unwrap_or(&Scope::Whole);
+            let looks =
+                job.names.iter().map(|name| fleet::look(&workspace, name, &options, scope(name), &()));
+            Ok(looks.collect())
+        }
         Kind::Pass | Kind::Rehash => pass(&workspace, &job, &options),
     };
     if let Ok(reports) = &mut reports {

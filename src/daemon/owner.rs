@@ -19,11 +19,12 @@ use super::origin::{Anew, Force, Looked, Origin, Reader, Trouble};
 use super::queue::{Group, Job, Kind, Moved, Next, Queue};
 use super::signals;
 use super::supervisor::{Supervisor, summary};
+use super::trail::Trail;
 use super::watchers::Watchers;
 use crate::desired::selector::select;
 use crate::engine::status::Voice;
-use crate::engine::{Options, Outcome, Stop, Workspace};
-use crate::host::end_commands;
+use crate::engine::{Options, Outcome, Stop, Workspace, fleet};
+use crate::host::{Scope, end_commands};
 use crate::model::DeploymentName;
 use crate::model::cause::in_one_line;
 use crate::model::fleet::Fleet;
@@ -87,6 +88,8 @@ struct Owner {
     settings: Settings,
     trigger: Trigger,
     watchers: Watchers,
+    /// What they told since the last look.
+    trail: Trail,
     supervisor: Supervisor,
     /// Of a checkout.
     files: Option<Files>,
@@ -117,6 +120,7 @@ impl Owner {
         Self {
             settings,
             watchers: Watchers::new(trigger.clone()),
+            trail: Trail::default(),
             supervisor: Supervisor::new(),
             trigger,
             files,
@@ -198,8 +202,10 @@ impl Owner {
                     None
                 });
                 let (kept, stop) = (job.clone(), options.stop.clone());
-                let task =
-                    self.jobs.spawn_blocking(move || Event::Done(job::carry_out(job, workspace, options)));
+                let scopes = job.names.iter().map(|name| (name.clone(), self.trail.begins(name)));
+                let scopes: BTreeMap<DeploymentName, Scope> = scopes.collect();
+                let carry_out = move || Event::Done(job::carry_out(job, &scopes, workspace, options));
+                let task = self.jobs.spawn_blocking(carry_out);
                 self.tasks.insert(task.id(), Some((kept, stop)));
             }
         }
@@ -240,7 +246,10 @@ impl Owner {
                 self.queue.ask_now(now);
                 self.queue.everything(now);
             }
-            Event::Touched(name) => self.queue.touched(&name, now),
+            Event::Touched(name, touch) => {
+                self.trail.heard(&name, touch);
+                self.queue.touched(&name, now);
+            }
             Event::LostTrack(name) => self.queue.pass(&name, now),
             Event::Asked(looked) => self.asked(*looked),
             Event::Done(done) => self.done(&done),
@@ -294,7 +303,8 @@ impl Owner {
         let fleet = &force.workspace.fleet;
         // It was asked for before it came here, and means somebody.
         let selected = select(fleet, &self.settings.reader.select).unwrap_or_default();
-        self.watchers.follow(&force.workspace, &selected);
+        let anew = self.watchers.follow(&force.workspace, &selected);
+        self.trail.fleet(&anew);
         if let Some(files) = &mut self.files {
             files.follow(&force.workspace);
         }
@@ -320,6 +330,9 @@ impl Owner {
         match &done.reports {
             Ok(reports) => {
                 self.lacking |= done.job.kind > Kind::Look && reports.iter().any(job::lacks);
+                for report in reports.iter().filter(|report| done.job.names.contains(&report.deployment)) {
+                    self.trail.ended(&report.deployment, fleet::unlike(report));
+                }
                 for report in reports.iter().filter(|report| report.selected) {
                     let stands = (report.outcome, report.committed, report.is_settled());
                     let before = self.seen.insert(report.deployment.clone(), stands);

@@ -1,6 +1,6 @@
 //! Who watches: one thread per deployment that waits for its host, and one watch over the fleet repository's files.
 //!
-//! A watcher only says "touched"; the look that follows finds out. A host that cannot be watched is looked at by the
+//! A watcher says what was touched, as far as it knows; the look that follows finds out. A host that cannot be watched is looked at by the
 //! timers alone, and watched again after a while: the longer, the more often it failed. Nothing here writes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::event::{Event, Trigger};
+use super::trail::Touch;
 use crate::engine::Workspace;
 use crate::host::{Host, HostError, Stir};
 use crate::model::DeploymentName;
@@ -44,14 +45,20 @@ impl Watchers {
         Self { trigger, gate: Arc::default(), running: BTreeMap::new() }
     }
 
-    /// Watches these deployments, and no others.
-    pub(super) fn follow(&mut self, workspace: &Arc<Workspace>, names: &BTreeSet<DeploymentName>) {
+    /// Watches these deployments, and no others; those of which the watch begins anew.
+    pub(super) fn follow(
+        &mut self,
+        workspace: &Arc<Workspace>,
+        names: &BTreeSet<DeploymentName>,
+    ) -> BTreeSet<DeploymentName> {
+        let mut anew = BTreeSet::new();
         self.running.retain(|name, _| names.contains(name));
         for deployment in names.iter().filter_map(|name| workspace.fleet.deployments.get(name)) {
             let place = (deployment.host.to_string(), deployment.root.as_str().to_owned());
             if self.running.get(&deployment.name).is_some_and(|watcher| watcher.place == place) {
                 continue;
             }
+            anew.insert(deployment.name.clone());
             let (ends, ended) = mpsc::channel();
             let (trigger, name) = (self.trigger.clone(), deployment.name.clone());
             let gate = Arc::clone(&self.gate);
@@ -67,6 +74,7 @@ impl Watchers {
                 Err(error) => tracing::warn!(%error, deployment = %deployment.name, "not watched"),
             }
         }
+        anew
     }
 }
 
@@ -116,7 +124,7 @@ fn watch(host: &dyn Host, name: &DeploymentName, trigger: &Trigger, ended: &mpsc
                 }
                 if failures == 0 {
                     // A way that broke may be a host that is gone.
-                    trigger.tell_blocking(Event::Touched(name.clone()));
+                    trigger.tell_blocking(Event::Touched(name.clone(), Touch::Unwatched));
                 }
             }
         }
@@ -144,6 +152,7 @@ fn attend(
     };
     let Some((mut stirs, first)) = gate.through(begin)? else { return Ok(()) };
     let mut first = Some(first);
+    let tell = |touch| trigger.tell_blocking(Event::Touched(name.clone(), touch));
     loop {
         let stir = match first.take() {
             Some(stir) => stir,
@@ -155,7 +164,8 @@ fn attend(
         }
         match stir {
             Stir::Quiet => {}
-            Stir::Touched(_) | Stir::Everything => trigger.tell_blocking(Event::Touched(name.clone())),
+            Stir::Touched(paths) => tell(Touch::Paths(paths)),
+            Stir::Everything => tell(Touch::Everything),
         }
     }
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-use crate::host::Verdict;
-use crate::model::DeploymentName;
+use crate::host::{Scope, Verdict};
 use crate::model::fleet::{Deployment, HostAddress, Mode};
+use crate::model::{DeploymentName, TreePath};
 use crate::plan::gate::{self, Reason};
 use crate::plan::order;
 
@@ -117,17 +117,32 @@ fn look_at(
         let look = |name: DeploymentName| {
             let (workspace, resolutions) = (Arc::clone(workspace), Arc::clone(&resolutions));
             let (options, events, asked) = (options.clone(), Arc::clone(events), name.clone());
-            (name, move || one_survey(&workspace, &resolutions, asked, &options, events.as_ref()))
+            (name, move || {
+                one_survey(&workspace, &resolutions, asked, &options, &Scope::Whole, events.as_ref())
+            })
         };
         std::mem::take(&mut asked).into_iter().map(look).collect()
     })
 }
 
 /// Looks at one deployment alone and plans it, whatever others have still to do: nothing is written, and an
-/// interrupted switch is reported.
-pub fn look(workspace: &Workspace, name: &DeploymentName, options: &Options, events: &dyn Events) -> Report {
+/// interrupted switch is reported. Where something may differ from what is recorded, the caller knows by [`unlike`] of an
+/// earlier look and from a watch that heard all since that one began; what cannot be told from these alone is looked at
+/// whole.
+pub fn look(
+    workspace: &Workspace,
+    name: &DeploymentName,
+    options: &Options,
+    scope: &Scope,
+    events: &dyn Events,
+) -> Report {
     let resolutions = resolve(workspace, &BTreeSet::from([name.clone()]), events);
-    one_survey(workspace, &resolutions, name.clone(), options, events)
+    one_survey(workspace, &resolutions, name.clone(), options, scope, events)
+}
+
+/// Paths of a report that are not as they are recorded; `None` where that is not known.
+pub fn unlike(report: &Report) -> Option<BTreeSet<TreePath>> {
+    narrow::unlike(report)
 }
 
 fn one_survey(
@@ -135,6 +150,7 @@ fn one_survey(
     resolutions: &Resolutions,
     name: DeploymentName,
     options: &Options,
+    scope: &Scope,
     events: &dyn Events,
 ) -> Report {
     let Some(deployment) = workspace.fleet.deployments.get(&name) else {
@@ -147,8 +163,13 @@ fn one_survey(
         events.event(Event::Looked(name));
         return with_facts(workspace, resolutions, deployment, report, options);
     }
-    let report = glance::in_sync(workspace, resolutions, deployment, options)
-        .or_else(|| narrow::survey(workspace, resolutions, deployment, options));
+    let few = match scope {
+        Scope::Whole => None,
+        Scope::Only(_) => narrow::survey(workspace, resolutions, deployment, options, scope),
+    };
+    let report = few
+        .or_else(|| glance::in_sync(workspace, resolutions, deployment, options))
+        .or_else(|| narrow::survey(workspace, resolutions, deployment, options, &Scope::Whole));
     let report = report.unwrap_or_else(|| {
         let mut report = pass::survey(workspace, resolutions, deployment, options);
         remembered::notice(workspace, deployment, options, &mut report);

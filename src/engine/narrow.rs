@@ -11,10 +11,10 @@
 //! go, overlays, install maps of more than one line, anything but plain files, a record that is not settled,
 //! checks. It costs time and nothing more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::host::{Glance, Health, Narrow, Narrowed, Observation};
+use crate::host::{Glance, Health, Narrow, Narrowed, Observation, Scope};
 use crate::model::actual::Seen;
 use crate::model::care::Care;
 use crate::model::desired::{Desired, DesiredEntry, DesiredPack, Resolution};
@@ -44,6 +44,7 @@ pub(super) fn survey(
     resolutions: &Resolutions,
     deployment: &Deployment,
     options: &Options,
+    scope: &Scope,
 ) -> Option<Report> {
     if deployment.state != State::Present || options.list != Unmanaged::Ignore {
         return None;
@@ -77,7 +78,7 @@ pub(super) fn survey(
         version_file: workspace.fleet.version_file.clone(),
     };
     let paths = moves.values().flat_map(|step| step.changes.keys().cloned()).collect();
-    let narrowed = host.narrow(&Narrow { glance, paths }).ok()??;
+    let narrowed = host.narrow(&Narrow { glance, paths, scope: scope.clone() }).ok()??;
     // A watch that is to be taken up again is the whole look's business.
     if narrowed.health.as_ref().is_some_and(Health::is_open) {
         return None;
@@ -122,6 +123,22 @@ pub(super) fn survey(
     };
     let survey = pass::plan_for(workspace, host.as_ref(), deployment, observation, desired, shared);
     Some(Report::looked(survey, None))
+}
+
+/// What is not as it is recorded, by a look after which nothing was done; `None` where that is not known.
+pub(super) fn unlike(report: &Report) -> Option<BTreeSet<TreePath>> {
+    if report.committed.is_some() || report.recovered.is_some() || report.told.is_some() {
+        return None;
+    }
+    let seen = &report.survey.as_ref()?.observation;
+    if seen.interrupted.is_some() || seen.staged {
+        return None;
+    }
+    // A look at few paths has the entries of those few; all others are as recorded.
+    let entries = seen.record.as_ref()?.entries.iter().filter(|(_, entry)| entry.base.is_some());
+    let unlike =
+        entries.filter(|(path, entry)| seen.actual.paths.get(*path) != entry.base.map(Seen::Entry).as_ref());
+    Some(unlike.map(|(path, _)| path.clone()).collect())
 }
 
 /// One pack, from what is recorded to where fleet.toml leads.

@@ -89,7 +89,7 @@ impl World {
         let names: BTreeSet<_> = workspace.fleet.deployments.keys().cloned().collect();
         let resolutions = resolve(&workspace, &names, &());
         let deployment = workspace.fleet.deployments.values().next().unwrap();
-        let narrow = survey(&workspace, &resolutions, deployment, &options());
+        let narrow = survey(&workspace, &resolutions, deployment, &options(), &Scope::Whole);
         (narrow, pass::survey(&workspace, &resolutions, deployment, &options()))
     }
 
@@ -251,4 +251,122 @@ fn what_is_more_than_plain_files_is_looked_at_whole() {
         fs::rename(at.join("d1"), at.join("gone")).unwrap();
         std::os::unix::fs::symlink("gone", at.join("d1")).unwrap();
     }));
+}
+
+/// What is not in sync, by path.
+fn differs(report: &Report) -> Vec<(String, crate::plan::Standing)> {
+    let survey = report.survey.as_ref().unwrap();
+    let paths = survey.drift.paths.iter().map(|(path, judged)| (path.to_string(), judged.standing));
+    paths.filter(|(_, standing)| *standing != crate::plan::Standing::InSync).collect()
+}
+
+#[test]
+fn a_look_at_what_a_watch_told_finds_what_a_whole_look_finds() {
+    use crate::host::watch::{RootWatch, Stir, Stirs};
+    use std::time::Duration;
+
+    let world = World::new("target = \"bot\"", |_| {});
+    let path = |number| format!("bot/{}", path(number));
+    world.apply();
+    let workspace = world.workspace();
+    let name = workspace.fleet.deployments.keys().next().unwrap();
+    let deployment = &workspace.fleet.deployments[name];
+    let resolutions = resolve(&workspace, &[name.clone()].into(), &());
+    let whole = || pass::survey(&workspace, &resolutions, deployment, &options());
+    let mut watch = RootWatch::begin(&deployment.root).unwrap();
+    let long = Duration::from_secs(60);
+    assert_eq!(watch.wait(long).unwrap(), Stir::Everything);
+    let mut unlike = unlike(&whole());
+    assert_eq!(unlike, Some(BTreeSet::new()));
+
+    // Only what is named is looked at.
+    fs::write(world.root().join(path(3)), "three").unwrap();
+    fs::write(world.root().join(path(7)), "seven").unwrap();
+    let scope = Scope::Only([TreePath::new(&path(3)).unwrap()].into());
+    let few = survey(&workspace, &resolutions, deployment, &options(), &scope).unwrap();
+    assert_eq!(differs(&few).len(), 1);
+    assert_eq!(differs(&whole()).len(), 2);
+
+    let (mut seed, mut few_sufficed) = (7_u64, 0);
+    let mut draw = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 33) % below) as usize
+    };
+    let steps = 60;
+    for step in 0..steps {
+        for _ in 0..=draw(3) {
+            let number = 1 + draw(12) * 5 % 59;
+            let at = world.root().join(path(number));
+            let clear = || {
+                let _is_there = fs::remove_file(&at).or_else(|_| fs::remove_dir_all(&at));
+                fs::create_dir_all(at.parent().unwrap()).unwrap();
+            };
+            match draw(10) {
+                0 | 1 if at.is_file() => fs::write(&at, format!("edit {step}")).unwrap(),
+                2 => clear(),
+                3 | 4 => {
+                    clear();
+                    fs::write(&at, format!("one\ntwo\n{number}\n")).unwrap();
+                }
+                5 if at.is_file() => {
+                    let mode = if draw(2) == 0 { 0o755 } else { 0o644 };
+                    fs::set_permissions(&at, fs::Permissions::from_mode(mode)).unwrap();
+                }
+                6 => {
+                    clear();
+                    let beside = world.at.join("beside");
+                    fs::write(&beside, format!("moved {step}")).unwrap();
+                    fs::rename(&beside, &at).unwrap();
+                }
+                7 if draw(3) == 0 => {
+                    clear();
+                    fs::create_dir(&at).unwrap();
+                }
+                8 => {
+                    clear();
+                    std::os::unix::fs::symlink("file-00", &at).unwrap();
+                }
+                9 if draw(3) == 0 => {
+                    let (from, to) = (world.root().join("bot/d1"), world.root().join("away"));
+                    if from.exists() {
+                        fs::rename(&from, &to).unwrap();
+                        fs::rename(&to, &from).unwrap();
+                    }
+                }
+                _ => fs::write(world.root().join(format!("bot/unmanaged-{step}")), "").unwrap(),
+            }
+        }
+        // The last that is touched; whoever heard of it heard of all before it.
+        fs::write(world.root().join(path(0)), format!("step {step}")).unwrap();
+        let last = TreePath::new(&path(0)).unwrap();
+        let mut scope = unlike.take().map_or(Scope::Whole, Scope::Only);
+        loop {
+            match watch.wait(long).unwrap() {
+                Stir::Quiet => panic!("nothing was heard of {last}"),
+                Stir::Everything => {
+                    scope = Scope::Whole;
+                    break;
+                }
+                Stir::Touched(paths) => {
+                    let over = paths.contains(&last);
+                    if let Scope::Only(known) = &mut scope {
+                        known.extend(paths);
+                    }
+                    if over {
+                        break;
+                    }
+                }
+            }
+        }
+        let whole = whole();
+        let few = fleet::look(&workspace, name, &options(), &scope, &());
+        let narrow = survey(&workspace, &resolutions, deployment, &options(), &scope);
+        few_sufficed += usize::from(scope != Scope::Whole && narrow.is_some());
+        let plan = |report: &Report| report.survey.as_ref().unwrap().plan.id();
+        assert_eq!(differs(&few), differs(&whole), "step {step}");
+        assert_eq!((few.outcome, plan(&few)), (whole.outcome, plan(&whole)), "step {step}");
+        unlike = super::unlike(&few);
+        assert_eq!(unlike, super::unlike(&whole), "step {step}");
+    }
+    assert!(few_sufficed > steps / 3, "{few_sufficed} of {steps}");
 }

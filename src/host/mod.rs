@@ -97,7 +97,7 @@ pub use self::features::{Features, Support};
 pub use self::health::{Back, Evidence, Health, Resume, TakenBack, Verdict, Watch};
 pub use self::local::LocalHost;
 pub use self::memory::MemoryHost;
-pub use self::narrow::{Narrow, Narrowed};
+pub use self::narrow::{Narrow, Narrowed, Scope};
 pub use self::pause::{Notes, Pausing};
 pub use self::pour::Sink;
 pub use self::prepare::{Preparation, Step};

@@ -5,6 +5,9 @@
 //!      └─► each inode as the stat cache says? ─ no ─► named ─┐
 //!                                             paths asked for ┴─► the real look, at these alone
 //! ```
+//! Who has watched the tree since an earlier look knows what may differ: then no other inode is compared
+//! ([`Scope::Only`]), and the look costs what was touched and not what there is.
+//!
 //! Answers nothing, so that the real look is needed, wherever more than single files is in question: something
 //! in the way, paths of the host, directories of packfleet's making that hold nothing any more, a large part
 //! of the tree that differs.
@@ -13,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::cache::StatCache;
-use super::glance::{Row, settled, units, unlike};
+use super::glance::{Row, Unit, settled, units, unlike};
 use super::journal::{Journal, is_staged};
 use super::local::read_small;
 use super::scan::{Looked, Scan};
@@ -32,6 +35,17 @@ pub struct Narrow {
     pub glance: Glance,
     /// Paths that are looked at whatever the record says of them.
     pub paths: BTreeSet<TreePath>,
+    /// Where something may differ from the record.
+    pub scope: Scope,
+}
+
+/// Where something may differ from what is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Anywhere.
+    Whole,
+    /// At these paths at most. A path that is no recorded file, as a directory above some, is no answer to that.
+    Only(BTreeSet<TreePath>),
 }
 
 /// The answer to a [`Narrow`]: what was looked at more closely. Everything else is as recorded.
@@ -65,21 +79,21 @@ pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostE
     if units.iter().map(|unit| unit.to - unit.from).sum::<usize>() != size {
         return Ok(None);
     }
-    let parts = spread(&units, size, ground.mount, |looker, unit| {
-        let mut found = Vec::new();
-        let whole = unlike(ground, &cache, looker, unit, asked.glance.trust, &mut |row: Row<'_>| {
-            found.push((row.directory.to_owned(), row.name.to_owned()));
-            row.whose == Whose::Pack
-        });
-        whole.then_some(found)
-    });
     let mut looked = asked.paths.clone();
-    for found in parts {
-        let Some(found) = found else { return Ok(None) };
-        for (directory, name) in found {
-            let full = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-            let Ok(path) = TreePath::new(&full) else { return Ok(None) };
-            looked.insert(path);
+    match &asked.scope {
+        Scope::Whole => match differing(ground, &cache, &units, size, asked.glance.trust) {
+            Some(found) => looked.extend(found),
+            None => return Ok(None),
+        },
+        Scope::Only(touched) => {
+            // Nobody watches what is the host's.
+            let is_packs = |unit: &Unit<'_>| {
+                (unit.from..unit.to).all(|at| unit.rows.get(at).is_some_and(|row| row.whose == Whose::Pack))
+            };
+            if !units.iter().all(is_packs) || !touched.iter().all(|path| cache.holds(path)) {
+                return Ok(None);
+            }
+            looked.extend(touched.iter().cloned());
         }
     }
     // Where much is to be looked at, looking at all costs no more.
@@ -110,6 +124,32 @@ pub fn narrow(ground: &Ground, asked: &Narrow) -> Result<Option<Narrowed>, HostE
     let health = Health::load(&state)?;
     let notes = Notes::load(&state)?;
     Ok(Some(Narrowed { record, digest: settled.digest, looked, actual, version_file, health, notes }))
+}
+
+/// Paths that are not as the cache knows them; `None` where more than single files of packs is in question.
+fn differing(
+    ground: &Ground,
+    cache: &StatCache,
+    units: &[Unit<'_>],
+    size: usize,
+    trust: Trust,
+) -> Option<BTreeSet<TreePath>> {
+    let parts = spread(units, size, ground.mount, |looker, unit| {
+        let mut found = Vec::new();
+        let whole = unlike(ground, cache, looker, unit, trust, &mut |row: Row<'_>| {
+            found.push((row.directory.to_owned(), row.name.to_owned()));
+            row.whose == Whose::Pack
+        });
+        whole.then_some(found)
+    });
+    let mut all = BTreeSet::new();
+    for found in parts {
+        for (directory, name) in found? {
+            let full = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            all.insert(TreePath::new(&full).ok()?);
+        }
+    }
+    Some(all)
 }
 
 /// Whether one of the paths lies above or below another one, or one that is recorded.
@@ -196,7 +236,7 @@ mod tests {
                 version_file: None,
             };
             let paths = paths.iter().map(|at| names[*at].clone()).collect();
-            narrow(&ground, &Narrow { glance, paths }).unwrap().unwrap()
+            narrow(&ground, &Narrow { glance, paths, scope: Scope::Whole }).unwrap().unwrap()
         };
         let edited = Seen::Entry(Entry::of(Kind::File, b"edited here"));
         for asked in [&[] as &[usize], &[3], &[5]] {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::away::places;
 use crate::world::*;
 use packfleet::host::{
-    Applied, Commit, Glance, Host, Narrow, Recovery, Reread, Resume, Trust, Unchanged, Watch,
+    Applied, Commit, Glance, Host, Narrow, Recovery, Reread, Resume, Scope, Trust, Unchanged, Watch,
 };
 use packfleet::model::plan::Plan;
 use packfleet::model::settled::parts;
@@ -240,7 +240,7 @@ fn a_damaged_note_of_health_is_told_and_may_be_deleted() {
     let note = disk.root().join(".packfleet/health");
     fs::write(&note, "{\"generation\": 1, \"verdict\": \"going-").unwrap();
     assert!(host.unchanged(&asked).is_err());
-    let narrow = Narrow { glance: asked.clone(), paths: [path("a/f")].into() };
+    let narrow = Narrow { glance: asked.clone(), paths: [path("a/f")].into(), scope: Scope::Whole };
     assert!(host.narrow(&narrow).is_err());
     let told = host.observe(&look(&wanted())).expect_err("it cannot be read");
     let told = format!("{told}: {}", told.source().expect("a cause"));
