@@ -197,10 +197,25 @@ async function live(browser) {
   await page.close();
 }
 
+async function gone(browser) {
+  const page = await browser.newPage({ viewport: DESK });
+  await page.goto(small + "/deployments/PAI-DEV-01");
+  await page.waitForTimeout(500);
+  console.log("remove");
+  await answers.next();
+  await page.getByRole("heading", { name: "Not found" }).waitFor({ timeout: 5000 });
+  check((await page.locator("#facts").count()) === 0, "a deployment that is removed is shown no longer");
+  console.log("return");
+  await answers.next();
+  await page.getByRole("heading", { name: "PAI-DEV-01" }).waitFor({ timeout: 5000 });
+  check((await page.locator("#facts").count()) === 1, "and one that comes back is");
+  await page.close();
+}
+
 (async () => {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
   try {
-    for (const part of [looks, clicks, keys, scriptless, spoken, owned, live]) await part(browser);
+    for (const part of [looks, clicks, keys, scriptless, spoken, owned, live, gone]) await part(browser);
   } finally {
     await browser.close();
   }

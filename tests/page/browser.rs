@@ -48,10 +48,14 @@ fn people_can_read_and_use_it() {
     let mut said = Vec::new();
     for line in BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok) {
         eprintln!("{line}");
-        if line == "update" {
+        if ["update", "remove", "return"].contains(&line.as_str()) {
             let mut newer = small();
-            newer.revision += 1;
-            newer.deployments[0].sync = Standing::Failed;
+            newer.revision = little.view.borrow().revision + 1;
+            match line.as_str() {
+                "update" => newer.deployments[0].sync = Standing::Failed,
+                "remove" => newer.deployments.retain(|it| it.name != "PAI-DEV-01"),
+                _ => {}
+            }
             newer.count();
             little.view.send_replace(Arc::new(newer));
             writeln!(input, "done").expect("it listens");
