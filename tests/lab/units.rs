@@ -93,7 +93,8 @@ pub fn unit_controls(world: &World) {
 
     // Its user, with a key that the host takes.
     controller.says("useradd --system --create-home packfleet");
-    let ssh = "/home/packfleet/.ssh";
+    let home = controller.says("getent passwd packfleet | cut -d: -f6");
+    let ssh = format!("{home}/.ssh");
     let config = format!(
         "Host {}\n  HostName {}\n  User root\n  IdentityFile ~/.ssh/id\n",
         target.name,
@@ -120,7 +121,7 @@ pub fn unit_controls(world: &World) {
     let sockets = controller.says("find /run/packfleet -type s");
     assert!(!sockets.is_empty(), "no connection is shared");
     assert_eq!(
-        controller.says("find /home/packfleet -newer /etc/systemd/system/packfleet.service -type f"),
+        controller.says(&format!("find {home} -newer /etc/systemd/system/packfleet.service -type f")),
         ""
     );
 
