@@ -13,7 +13,7 @@
 //! `rollout` with more hosts and more kills; `idle` is an hour of polls with the channels of all hosts
 //! open. `numbers`, `channels` and `watching`, named likewise, measure what commands and the loop cost,
 //! with the program that `PACKFLEET_LAB_BINARY` names, which should be a release build. Environment:
-//! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (6), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
+//! `PACKFLEET_LAB_HOSTS`, or a number in `PACKFLEET_LAB`, is the number of hosts (8), `PACKFLEET_LAB_PREFIX` begins the names of its cgroups, and with
 //! `PACKFLEET_LAB=must` a lab that is not possible here is a failure instead of a loud skip.
 //!
 //! Invariants: nothing of a lab outlives the test process, however that ends, but empty cgroups when its sweeper is
@@ -73,16 +73,16 @@ const SCENARIOS: &[Scenario] = &[
     ("upgrade", 2, services::upgrade),
     // These wait the longest, and the others fill the gaps.
     ("cut_in_watch", 1, alone::cut_in_watch),
+    ("cut_in_transfer", 1, faults::cut_in_transfer),
+    ("alone_after_switch", 1, faults::alone_after_switch),
+    ("dies_after_5_s", 1, services::dies_after_5_s),
     ("alone_and_bad", 1, alone::alone_and_bad),
     ("reboot_in_watch", 1, alone::reboot_in_watch),
     ("unit_pulls", 1, units::unit_pulls),
     ("answers_500", 1, services::answers_500),
-    ("dies_after_5_s", 1, services::dies_after_5_s),
     ("complains", 1, services::complains),
     ("hangs", 1, services::hangs),
     ("host_crash", 1, faults::host_crash),
-    ("cut_in_transfer", 1, faults::cut_in_transfer),
-    ("alone_after_switch", 1, faults::alone_after_switch),
     ("killed_asking", 1, faults::killed_asking),
     ("killed_hearing", 1, faults::killed_hearing),
     ("unprivileged", 1, users::unprivileged),

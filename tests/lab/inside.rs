@@ -17,7 +17,7 @@ use crate::world::World;
 pub type Scenario = (&'static str, usize, fn(&World));
 
 /// Scenarios at a time.
-const WORKERS: usize = 6;
+const WORKERS: usize = 8;
 
 /// Boots, runs those scenarios that the words of the command line mean, reports.
 pub fn run(scenarios: &[Scenario], large: &[Scenario]) -> ExitCode {
@@ -29,7 +29,7 @@ pub fn run(scenarios: &[Scenario], large: &[Scenario]) -> ExitCode {
     // Those that need the most come first: the others fill the gaps.
     chosen.make_contiguous().sort_by_key(|(_, needs, _)| usize::MAX - needs.wrapping_sub(1));
     let hosts: u32 =
-        std::env::var("PACKFLEET_LAB_HOSTS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+        std::env::var("PACKFLEET_LAB_HOSTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let begun = Instant::now();
     let machines = boot(hosts);
     println!("lab: {hosts} hosts up after {:.1} s", begun.elapsed().as_secs_f64());
@@ -38,7 +38,8 @@ pub fn run(scenarios: &[Scenario], large: &[Scenario]) -> ExitCode {
         println!("lab: enter it with `nsenter -t {pid} --mount --net --pid`, end it with Ctrl-C");
         std::thread::sleep(Duration::MAX);
     }
-    let pool = Pool { idle: Mutex::new(machines), back: Condvar::new(), all: hosts as usize };
+    let pool =
+        Pool { idle: Mutex::new(machines), turn: Mutex::new(()), back: Condvar::new(), all: hosts as usize };
     let queue = Mutex::new(chosen);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -67,6 +68,8 @@ pub fn run(scenarios: &[Scenario], large: &[Scenario]) -> ExitCode {
 /// Machines that nobody uses at the moment.
 struct Pool {
     idle: Mutex<Vec<Arc<Machine>>>,
+    /// Held by the one who waits for machines: nobody who needs fewer comes in between.
+    turn: Mutex<()>,
     back: Condvar,
     all: usize,
 }
@@ -75,11 +78,13 @@ impl Pool {
     /// Runs a scenario on machines of its own; whether it held.
     fn run(&self, name: &str, needs: usize, scenario: fn(&World)) -> bool {
         let needs = if needs == 0 { self.all } else { needs };
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let enough = self.back.wait_while(idle, |idle| idle.len() < needs);
         let mut idle = enough.unwrap_or_else(PoisonError::into_inner);
         let mut own: Vec<Arc<Machine>> = idle.drain(..needs).collect();
         drop(idle);
+        drop(turn);
         own.sort_by(|a, b| a.name.cmp(&b.name));
         let begun = Instant::now();
         let held = catch_unwind(AssertUnwindSafe(|| scenario(&World::new(name, own.clone())))).is_ok();

@@ -47,7 +47,7 @@ fn fleet(world: &World, url: &str, soak: &str) -> String {
          [[rollout]]\nselect = [\"{}\"]\nsoak = \"{soak}\"\n[[rollout]]\nselect = [\"*\"]\n",
         world.name,
         world.port(),
-        served(world, ""),
+        served(world, "").replace("within = \"5s\"", "within = \"2s\""),
         world.machines[0].name,
     );
     for machine in &world.machines {
