@@ -95,7 +95,7 @@ pub(super) fn trust_certificates() {
 fn trust() {
     let (found, hidden) = (openssl_probe::probe(), hidden());
     let hidden = hidden.filter(|hidden| found.cert_file.as_ref() != Some(hidden));
-    // SAFETY: `trust_certificates` runs this once, before any connection of this process exists that could read
+    // SAFETY: `trust_certificates` runs this once, before any connection over TLS of this process exists, which could read
     // what it writes; those of other threads wait for it.
     let results = unsafe {
         [

@@ -65,10 +65,20 @@ pub(super) fn fetch_specs(repository: &Repository, url: &Url, specs: &[&str]) ->
 }
 
 pub(super) fn anonymous<'r>(repository: &'r Repository, url: &Url) -> Result<Remote<'r>, SourceError> {
-    if directory(url).is_none() {
+    let remote = repository.remote_anonymous(url.expose()).map_err(|error| unreachable(url, &error))?;
+    // As git's config rewrites it.
+    let addresses = [Some(remote.url_bytes()), remote.pushurl_bytes()];
+    if addresses.into_iter().flatten().any(takes_certificates) {
         trust_certificates();
     }
-    repository.remote_anonymous(url.expose()).map_err(|error| unreachable(url, &error))
+    Ok(remote)
+}
+
+/// Whether a server may have to show a certificate: neither ssh nor this machine's files know any.
+fn takes_certificates(address: &[u8]) -> bool {
+    let Some(end) = address.windows(3).position(|three| three == b"://") else { return false };
+    let without: [&[u8]; 5] = [b"ssh", b"ssh+git", b"git+ssh", b"git", b"file"];
+    !without.iter().any(|scheme| address[..end].eq_ignore_ascii_case(scheme))
 }
 
 pub(super) fn download(
@@ -195,6 +205,18 @@ pub(super) fn percent_decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificates_are_for_servers_that_show_one() {
+        for address in ["https://h/x", "HTTPS://h/x", "http://h/x", "odd://h/x"] {
+            assert!(takes_certificates(address.as_bytes()), "{address}");
+        }
+        for address in
+            ["/srv/x", "./x", "file:///srv/x", "git@h:x", "ssh://git@h/x", "git+ssh://h/x", "git://h/x"]
+        {
+            assert!(!takes_certificates(address.as_bytes()), "{address}");
+        }
+    }
 
     #[test]
     fn no_secret_is_printed() {
