@@ -13,11 +13,11 @@ use crate::world::*;
 use packfleet::host::agent::{self, Awaited};
 use packfleet::host::pipe::Pipe;
 use packfleet::host::remote::{Dial, Dialled, RemoteHost, Session};
-use packfleet::host::wire::WireError;
 use packfleet::host::wire::blobs;
 use packfleet::host::wire::frame::{self, BodyWriter, Frames, Kind, Working};
 use packfleet::host::wire::hello::{GREETING, Hello};
 use packfleet::host::wire::message::{self, Answer, Asked, Request, SentCommit};
+use packfleet::host::wire::{PROTOCOL, WireError};
 use packfleet::host::{Applied, Host, HostError};
 use packfleet::model::{Content, HostPath};
 
@@ -149,9 +149,9 @@ fn nonsense_is_refused_with_its_reason() {
         Box::new(move |_: &str| [hello.clone(), bytes.clone()].concat()) as Box<Say<'_>>
     };
     let mut newer = Hello::new("build");
-    newer.protocol = 3;
-    let mut hello_of_three = Vec::new();
-    newer.send(&mut hello_of_three).expect("a hello");
+    newer.protocol = PROTOCOL + 1;
+    let mut hello_of_next = Vec::new();
+    newer.send(&mut hello_of_next).expect("a hello");
     let mut nobody = Vec::new();
     Hello::new("build").send(&mut nobody).expect("a hello");
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).expect("compressed");
@@ -166,7 +166,7 @@ fn nonsense_is_refused_with_its_reason() {
         ("an unknown kind", greeted(raw(3, b"\x09xx")), "the unknown kind 9"),
         ("a request first", first(asked("", Request::History)), "something else than a hello first"),
         ("a hello twice", greeted(hello(&upgrade.root)), "a second hello"),
-        ("another protocol", first(hello_of_three), "protocol 3, and this packfleet speaks 2"),
+        ("another protocol", first(hello_of_next), "protocol 4, and this packfleet speaks 3"),
         ("for nobody", first(nobody), "names no deployment"),
         ("no JSON", first(framed(Kind::Hello, b"{")), "a hello that is none"),
         ("a long hello", first(framed(Kind::Hello, &[b' '; 20_000])), "a hello beyond the limit"),
