@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use packfleet::engine::saved::Agreed;
-use packfleet::engine::status::{Voice, publish_status, read};
+use packfleet::engine::status::{Check, Voice, publish_status, read};
 use packfleet::engine::{
     Events, Gone, Offline, Options, Outcome, Recover, Report, Stop, Unmanaged, Workspace, fleet,
 };
 use packfleet::host::Trust;
 use packfleet::model::plan::{Action, Hold};
 use packfleet::model::stamp::Publisher;
-use packfleet::model::{DeploymentName, DriftDigest, TreePath};
+use packfleet::model::{DeploymentName, TreePath};
 
 /// Numbers from a seed.
 struct Numbers(u64);
@@ -144,7 +144,7 @@ fn apply(workspace: &Arc<Workspace>) {
 
 fn publish(workspace: &Arc<Workspace>) {
     let reports = survey(workspace);
-    assert_eq!(publish_status(workspace, &reports, &options()), []);
+    assert_eq!(publish_status(workspace, &reports, &options(), Check::Store), []);
 }
 
 /// The same fleet, as its statuses tell of it.
@@ -269,13 +269,13 @@ fn holds(report: &Report) -> BTreeSet<&Hold> {
     report.survey.iter().flat_map(|survey| &survey.plan.holds).collect()
 }
 
-/// What a saved plan keeps of the tree.
-fn drift(report: &Report) -> DriftDigest {
-    Agreed::of(report).unwrap().drift
+/// What a saved plan keeps.
+fn agreed(workspace: &Workspace, report: &Report) -> Agreed {
+    Agreed::of(workspace, report).unwrap()
 }
 
 /// Compares one deployment; says whether anything was undecided.
-fn same(host: &Report, status: &Report, what: &str) -> bool {
+fn same(workspace: &Workspace, host: &Report, status: &Report, what: &str) -> bool {
     let told = status.told.as_ref().unwrap_or_else(|| panic!("{what}: {:?}", status.failure));
     let plan = |report: &Report| report.survey.as_ref().unwrap().plan.clone();
     if told.undecided.is_empty() {
@@ -283,7 +283,7 @@ fn same(host: &Report, status: &Report, what: &str) -> bool {
         assert_eq!(host_plan.holds, status_plan.holds, "{what}");
         assert_eq!(host_plan.actions, status_plan.actions, "{what}");
         assert_eq!(host_plan.id(), status_plan.id(), "{what}: {:?}", told);
-        assert_eq!(drift(host), drift(status), "{what}: {told:?}");
+        assert_eq!(agreed(workspace, host), agreed(workspace, status), "{what}: {told:?}");
         assert_eq!(
             (&host_plan.prune, &host_plan.renames),
             (&status_plan.prune, &status_plan.renames),
@@ -333,7 +333,8 @@ fn plans_from_statuses_are_plans_from_hosts_but_for_what_is_undecided() {
             let from_hosts = survey(&workspace);
             let from_statuses = survey(&told(&world, &workspace));
             for (host, whole) in from_hosts.iter().zip(&look(&workspace, Unmanaged::List)) {
-                assert_eq!(drift(host), drift(whole), "round {round}, {tag}, {}", host.deployment);
+                let (host, whole) = (agreed(&workspace, host), agreed(&workspace, whole));
+                assert_eq!(host, whole, "round {round}, {tag}");
             }
             assert_eq!(from_hosts.len(), from_statuses.len());
             for (host, status) in from_hosts.iter().zip(&from_statuses) {
@@ -342,7 +343,7 @@ fn plans_from_statuses_are_plans_from_hosts_but_for_what_is_undecided() {
                     host.deployment,
                     deployments[host.deployment.as_str()]
                 );
-                undecided += usize::from(same(host, status, &what));
+                undecided += usize::from(same(&workspace, host, status, &what));
                 held += usize::from(host.outcome == Outcome::Held);
                 compared += 1;
             }

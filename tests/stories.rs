@@ -193,6 +193,8 @@ stories! {
     renames
     revert
     saved_plans
+    saved_terms
+    said_at_once
     secrets
     secrets_in_files
     services

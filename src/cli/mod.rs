@@ -24,6 +24,7 @@ mod keys;
 pub mod output;
 pub mod printer;
 pub mod progress;
+mod publish;
 pub mod report;
 pub mod tell;
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::queue::{Came, Job, Kind};
+use crate::engine::status::Check;
 use crate::engine::{
     Failure, Options, Outcome, Recover, Report, Workspace, fleet, publish_status, remembered, whereabouts,
 };
@@ -53,7 +54,7 @@ pub(super) fn carry_out(
     };
     if let Ok(reports) = &mut reports {
         whereabouts::find(&workspace, reports);
-        for unpublished in publish_status(&workspace, reports, &options) {
+        for unpublished in publish_status(&workspace, reports, &options, Check::Memory) {
             tracing::warn!("{unpublished}");
         }
     }

@@ -169,6 +169,10 @@ fn other_plan(saved: Option<&Agreed>, now: Option<&Agreed>) -> String {
     let id = |agreed: &Agreed| format!("plan {}", agreed.plan.short());
     let plan_now = now.map_or("none".to_owned(), id);
     match saved {
+        Some(saved) if now.is_some_and(|now| now.terms != saved.terms) => format!(
+            "since {} was saved, fleet.toml came to say something else of it: where it is, what it waits for, what is run or what is recorded; nothing was changed",
+            id(saved)
+        ),
         Some(saved) if now.is_some_and(|now| now.plan == saved.plan) => format!(
             "its tree moved since {} was saved, in files that the plan leaves alone; nothing was changed",
             id(saved)

@@ -107,6 +107,10 @@ digest!(
     PlanId
 );
 digest!(
+    /// What `fleet.toml` says of a deployment beside its files: where it is, what it waits for, what is run there.
+    TermsDigest
+);
+digest!(
     /// Every path of a deployment that is not in sync, and what lies there: what a plan's steps do not say of a tree.
     DriftDigest
 );

@@ -35,7 +35,8 @@ pub mod status_key;
 pub mod tree;
 
 pub use digest::{
-    Content, DesiredDigest, DriftDigest, ManifestDigest, PartDigest, PlanId, RecordDigest, TreeDigest,
+    Content, DesiredDigest, DriftDigest, ManifestDigest, PartDigest, PlanId, RecordDigest, TermsDigest,
+    TreeDigest,
 };
 pub use name::{DeploymentName, FleetName, OverlayName, PackName, SourceName};
 pub use path::{HostPath, PathError, TreePath};

@@ -7,6 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::progress::Progress;
+use crate::cli::publish::publish;
 use crate::cli::report::adopt as report;
 use crate::cli::report::lines::Length;
 use crate::engine::adopt::{self, Ask, import};
@@ -44,6 +45,7 @@ pub(super) fn run(args: &Adopt, context: &Context, printer: &mut Printer) -> Res
         if args.yes && proposal.records() {
             let done = adopt::record(&workspace, deployment, proposal, &options).map_err(failed())?;
             generation = done.committed;
+            publish(&workspace, &[deployment.name.clone()].into(), context, printer);
         }
         printer.data(&documents::adopted(document, generation));
         return Ok(if all { Exit::Done } else { Exit::Held });
@@ -74,6 +76,7 @@ pub(super) fn run(args: &Adopt, context: &Context, printer: &mut Printer) -> Res
         done.committed.unwrap_or_default()
     ));
     printer.talk(format!("next: {}", context.hints.command(&["plan", name])));
+    publish(&workspace, &[deployment.name.clone()].into(), context, printer);
     Ok(exit)
 }
 

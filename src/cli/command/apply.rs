@@ -18,6 +18,7 @@ use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum, would_
 use crate::cli::tell;
 
 use crate::engine::saved::SavedPlan;
+use crate::engine::status::Check;
 use crate::engine::{Options, Recover, Report, Workspace, fleet, publish_status};
 use crate::host::Trust;
 
@@ -56,8 +57,10 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     let reports = fleet::survey(&workspace, &selected, &options, progress.told()).map_err(CliError::Runtime);
     progress.end();
     let mut reports: Vec<Report> = reports?;
+    let mut gone = Vec::new();
     if let Some(saved) = &saved {
         saved.bind(&workspace, &mut reports);
+        gone = saved.gone(&workspace);
     }
     let plan_now = SavedPlan::of(&workspace, &reports);
     if let Some(asked) = args.plan_id.filter(|asked| *asked != plan_now.id) {
@@ -97,10 +100,15 @@ pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Res
     for line in tell::hurried(&workspace, &reports) {
         printer.talk(line);
     }
-    for line in keys::told(&publish_status(&workspace, &reports, &options)) {
+    for line in keys::told(&publish_status(&workspace, &reports, &options, Check::Store)) {
         printer.talk(line);
     }
+    for name in &gone {
+        let refused = "refused: a plan of it was saved, and fleet.toml has no such deployment now";
+        printer.talk(format!("{name} {refused}"));
+    }
     let exit = interrupted.unwrap_or_else(|| of_reports(&reports, Counts::Health));
+    let exit = if gone.is_empty() { exit } else { exit.max(Exit::Refused) };
     let told = Told {
         kind: Kind::Apply,
         workspace: &workspace,

@@ -6,6 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::json;
 use crate::cli::printer::{Printer, shown};
+use crate::cli::publish::publish;
 use crate::cli::report::table::table;
 use crate::cli::report::words::{self, count};
 use crate::engine::{Recover, decide};
@@ -91,6 +92,7 @@ fn restore(args: &EditsShow, context: &Context, printer: &mut Printer) -> Result
         let list = context.hints.command(&["edits", "list", name]);
         printer.talk(format!("{} of what lay there saved: {list}", count(report.saved.len(), "edit")));
     }
+    publish(&workspace, &[deployment.name.clone()].into(), context, printer);
     Ok(Exit::Done)
 }
 

@@ -1,20 +1,15 @@
 //! `pause` and `resume`: nothing is changed on some deployments for a while.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::args::{Pause, Resume};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, causes};
 use crate::cli::exit::Exit;
-use crate::cli::keys;
 use crate::cli::printer::{Printer, shown};
-use crate::cli::progress::Progress;
+use crate::cli::publish::publish;
 use crate::cli::report::words;
 use crate::engine::pauses::{self, Noted};
-use crate::engine::{Options, Recover, Workspace, fleet, publish_status};
 use crate::host::HostError;
 use crate::model::ranges::compress;
 use crate::model::{DeploymentName, rollout};
@@ -53,7 +48,7 @@ pub(super) fn pause(args: &Pause, context: &Context, printer: &mut Printer) -> R
         words.extend(args.selectors.iter().map(String::as_str));
         printer.talk(format!("paused {end}: {names}; ends with {}", context.hints.command(&words)));
     }
-    publish(&workspace, &selected, context, printer)?;
+    publish(&workspace, &selected, context, printer);
     Ok(failures(&noted, context, printer))
 }
 
@@ -78,28 +73,8 @@ pub(super) fn resume(args: &Resume, context: &Context, printer: &mut Printer) ->
             ));
         }
     }
-    publish(&workspace, &selected, context, printer)?;
+    publish(&workspace, &selected, context, printer);
     Ok(failures(&noted, context, printer))
-}
-
-/// Publishes it, where statuses are published: others go by what they say.
-fn publish(
-    workspace: &Arc<Workspace>,
-    selected: &BTreeSet<DeploymentName>,
-    context: &Context,
-    printer: &mut Printer,
-) -> Result<(), CliError> {
-    if workspace.fleet.status.is_none() {
-        return Ok(());
-    }
-    let options = Options { voice: keys::voice(context, workspace)?, ..context.options(Recover::Report) };
-    let progress = Progress::begin(context.shows_progress, selected.len());
-    let reports = fleet::survey(workspace, selected, &options, progress.told()).map_err(CliError::Runtime);
-    progress.end();
-    for line in keys::told(&publish_status(workspace, &reports?, &options)) {
-        printer.talk(line);
-    }
-    Ok(())
 }
 
 /// Names of those that were told, by the pause that they had before.

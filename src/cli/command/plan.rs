@@ -18,6 +18,7 @@ use crate::engine::against::{self, Against};
 use crate::engine::saved::SavedPlan;
 use crate::engine::{Options, Outcome, Recover, Report, Unmanaged, fleet};
 use crate::host::Trust;
+use crate::model::ranges::compress;
 
 pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
     let workspace = output::load(context, &args.outputs, printer)?;
@@ -43,6 +44,12 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     let saved = against.is_none().then(|| SavedPlan::of(&workspace, &reports));
     if let (Some(file), Some(saved)) = (&args.out, &saved) {
         save(file, saved, context, printer)?;
+        let undecided = reports.iter().filter(|report| report.outcome == Outcome::Undecided);
+        let undecided: Vec<&str> = undecided.map(|report| report.deployment.as_str()).collect();
+        if !undecided.is_empty() {
+            let names = compress(undecided);
+            printer.talk(format!("not in it, as statuses do not decide what would be done: {names}"));
+        }
     }
     let decided = reports.iter().all(|report| report.outcome != Outcome::Undecided);
     let counts = if args.detailed_exitcode { Counts::Changes } else { Counts::Nothing };

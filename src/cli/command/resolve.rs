@@ -5,6 +5,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, word};
+use crate::cli::publish::publish;
 use crate::cli::report::bytes;
 use crate::engine::decide::Side;
 use crate::engine::{Recover, Survey, Workspace, decide};
@@ -46,6 +47,7 @@ pub(super) fn run(args: &Resolve, context: &Context, printer: &mut Printer) -> R
     }
     printer.talk(format!("{path} on {name}: {said}"));
     printer.talk(format!("the next apply carries it out: {}", context.hints.command(&["apply", name])));
+    publish(&workspace, &[deployment.name.clone()].into(), context, printer);
     Ok(Exit::Done)
 }
 

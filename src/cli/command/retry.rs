@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, causes};
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, shown};
+use crate::cli::publish::publish;
 use crate::engine::{Failure, Recover, decide};
 use crate::model::fleet::Deployment;
 
@@ -40,5 +41,6 @@ pub(super) fn run(args: &Retry, context: &Context, printer: &mut Printer) -> Res
             }
         }
     }
+    publish(&workspace, &names, context, printer);
     Ok(if failed || again == 0 { Exit::Failed } else { Exit::Done })
 }

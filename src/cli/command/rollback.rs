@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::{Counts, Exit, of_report};
 use crate::cli::printer::{Printer, painted};
+use crate::cli::publish::publish;
 use crate::cli::report::lines::Length;
 use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, body};
 use crate::cli::report::words::{self, Tally, count};
@@ -49,6 +50,7 @@ pub(super) fn run(args: &Rollback, context: &Context, printer: &mut Printer) -> 
     let done = decide::commit(&workspace, deployment, survey, &BTreeMap::new(), &options)
         .map_err(CliError::failure(&deployment.name))?;
     tell(deployment, &done, context, printer);
+    publish(&workspace, &[deployment.name.clone()].into(), context, printer);
     Ok(Exit::Done)
 }
 

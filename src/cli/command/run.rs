@@ -23,6 +23,7 @@ use crate::daemon::origin::Anew;
 use crate::daemon::show::{Setup, Show};
 use crate::daemon::{self, Origin, Reader, RunError, Settings, Signal, Trouble};
 use crate::desired::selector::{Selector, select};
+use crate::engine::status::Check;
 use crate::engine::{Gone, Options, Recover, fleet, publish_status, remembered};
 use crate::model::DeploymentName;
 use crate::model::fleet::Url;
@@ -158,7 +159,7 @@ fn once(reader: &Reader, context: &Context, printer: &mut Printer) -> Result<Exi
     } else if let Err(error) = remembered::remember(&workspace, &reports) {
         tracing::warn!(%error, "deployments that are orphaned, or gone, may go unreported");
     }
-    for line in keys::told(&publish_status(&workspace, &reports, &options)) {
+    for line in keys::told(&publish_status(&workspace, &reports, &options, Check::Store)) {
         printer.talk(line);
     }
     printer.data(&report::apply::apply(&workspace, &reports, &context.hints));

@@ -30,6 +30,9 @@ pub(super) struct Said {
     pub sequence: u64,
     /// When the host was looked at.
     pub time: Timestamp,
+    /// The fingerprint of the key that signed it; `None`: nobody did.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// All that is remembered.

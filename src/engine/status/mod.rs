@@ -16,7 +16,7 @@ mod read;
 pub(super) mod survey;
 mod told;
 
-pub use publish::{Unpublished, Voice, publish_status};
+pub use publish::{Check, Unpublished, Voice, publish_status};
 pub use read::{Known, ReadError, Statuses, Unheard, read};
 pub use survey::{Doubt, FromStatus, Undecided};
 

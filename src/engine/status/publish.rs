@@ -1,6 +1,7 @@
 //! Publishing what hosts hold: what a pass saw change, and everything once per heartbeat.
 //!
-//! A pass over a fleet in which nothing changed asks no host and no store. What did change is looked at once more, in
+//! A pass of the loop over a fleet in which nothing changed asks no host and no store; a command that somebody gave
+//! asks the store whether what it knows to have said stands there. What did change is looked at once more, in
 //! full, because a pass looks only as far as its plan needs. Nothing here fails a pass: what could not be published is
 //! told, and tried again by the next.
 
@@ -29,7 +30,8 @@ use crate::model::stamp::{Publisher, Stamp};
 use crate::model::status_key::SecretStatusKey;
 use crate::model::{DeploymentName, ManifestDigest};
 use crate::plan::trust::Seen;
-use crate::source::status::{Post, PostError, Word, insist};
+use crate::source::SourceError;
+use crate::source::status::{Of, Post, PostError, Word, insist};
 
 /// Who speaks.
 #[derive(Debug, Clone)]
@@ -38,6 +40,13 @@ pub struct Voice {
     pub by: Publisher,
     /// With which key; `None`: unsigned.
     pub key: Option<SecretStatusKey>,
+}
+
+impl Voice {
+    /// Of its key; `None`: it has none.
+    fn fingerprint(&self) -> Option<String> {
+        self.key.as_ref().map(|key| key.public().fingerprint())
+    }
 }
 
 /// What was not published, and why.
@@ -58,6 +67,15 @@ impl fmt::Display for Unpublished {
     }
 }
 
+/// How far it is looked whether there is something to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// By what is remembered to have been said.
+    Memory,
+    /// By what stands in the store as well: what was damaged, taken away or replaced there is said again.
+    Store,
+}
+
 /// A word that is about to be said.
 struct Draft {
     stamp: Stamp,
@@ -67,16 +85,34 @@ struct Draft {
 
 /// Publishes what these reports show to have changed, and what is due. Nothing if the fleet publishes nowhere, or
 /// nobody is to speak.
-pub fn publish_status(workspace: &Arc<Workspace>, reports: &[Report], options: &Options) -> Vec<Unpublished> {
+pub fn publish_status(
+    workspace: &Arc<Workspace>,
+    reports: &[Report],
+    options: &Options,
+    check: Check,
+) -> Vec<Unpublished> {
     let (Some(publishing), Some(voice)) = (&workspace.fleet.status, &options.voice) else {
         return Vec::new();
     };
     let ledger = Ledger::load(workspace, publishing);
     // What is known by a status alone is not this machine's to tell.
-    let is_due = |report: &&Report| {
-        report.told.is_none() && due(report, ledger.said.get(&report.deployment), publishing, options.now)
+    let ours = || reports.iter().filter(|report| report.told.is_none() && report.survey.is_some());
+    let (mut unpublished, mut unread) = (Vec::new(), None);
+    let lost = match check {
+        Check::Memory => BTreeSet::new(),
+        Check::Store => {
+            let names = ours().map(|report| report.deployment.clone()).collect();
+            lost(workspace, publishing, &ledger, &names).unwrap_or_else(|error| {
+                unread = Some(Unpublished { deployment: None, why: in_one_line(&error) });
+                BTreeSet::new()
+            })
+        }
     };
-    let names = reports.iter().filter(is_due).map(|report| report.deployment.clone()).collect();
+    let is_due = |report: &&Report| {
+        let said = ledger.said.get(&report.deployment);
+        lost.contains(&report.deployment) || due(report, said, publishing, voice, options.now)
+    };
+    let names = ours().filter(is_due).map(|report| report.deployment.clone()).collect();
     let mut wanted: BTreeSet<DeploymentName> = names;
     // One key may be at fault for many: that is said once, and the others are published.
     let mut faults = BTreeSet::new();
@@ -86,9 +122,10 @@ pub fn publish_status(workspace: &Arc<Workspace>, reports: &[Report], options: &
         faults.extend(fault);
         is_heard
     });
-    let mut unpublished: Vec<Unpublished> =
-        faults.into_iter().map(|why| Unpublished { deployment: None, why }).collect();
+    unpublished.extend(faults.into_iter().map(|why| Unpublished { deployment: None, why }));
     if wanted.is_empty() {
+        // Where something is to be said, what is in its way is told of that.
+        unpublished.extend(unread);
         return unpublished;
     }
     let resolutions = resolve(workspace, &wanted, &());
@@ -113,12 +150,32 @@ pub fn publish_status(workspace: &Arc<Workspace>, reports: &[Report], options: &
 }
 
 /// Whether there is something to say of a report's deployment.
-fn due(report: &Report, said: Option<&Said>, publishing: &Publishing, now: Timestamp) -> bool {
+fn due(report: &Report, said: Option<&Said>, publishing: &Publishing, voice: &Voice, now: Timestamp) -> bool {
     let Some(survey) = &report.survey else { return false };
     let Some(said) = said else { return true };
     let acted = report.committed.is_some() || report.failure.is_some() || !report.saved.is_empty();
     let age = Duration::try_from(now.duration_since(said.time)).unwrap_or_default();
-    acted || compose::pulse(survey) != said.pulse || age >= beat(&report.deployment, publishing.heartbeat)
+    acted
+        || said.key != voice.fingerprint()
+        || compose::pulse(survey) != said.pulse
+        || age >= beat(&report.deployment, publishing.heartbeat)
+}
+
+/// Of whom something else stands in the store than what was said last, or nothing.
+fn lost(
+    workspace: &Workspace,
+    publishing: &Publishing,
+    ledger: &Ledger,
+    names: &BTreeSet<DeploymentName>,
+) -> Result<BTreeSet<DeploymentName>, SourceError> {
+    if names.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let published = store(workspace, publishing).fetch(Of::Some(names))?;
+    let stands = |name: &DeploymentName| {
+        ledger.said.get(name).is_some_and(|said| published.version(name) == Some(&said.version))
+    };
+    Ok(names.iter().filter(|name| !stands(name)).cloned().collect())
 }
 
 /// The heartbeat of one deployment: up to a quarter earlier than asked for, so that not all beat at once.
@@ -251,6 +308,14 @@ fn say(
         let stamp = spoken.get_mut(&post.deployment).ok_or("it was never said")?;
         // What stands there may be anybody's; a number that is none of ours is no reason to stop counting.
         let theirs = word.and_then(|word| Stamp::parse(&word.stamp).ok()).map(|signed| signed.stamp);
+        if let Some(other) =
+            theirs.as_ref().map(|theirs| &theirs.fleet).filter(|other| **other != stamp.fleet)
+        {
+            return Err(format!(
+                "what stands there is of fleet {other}: each fleet has a place of its own ([status]); was this one \
+                 called so, then delete what stands there"
+            ));
+        }
         let theirs = theirs.filter(|theirs| theirs.sequence < u64::MAX / 2).map(|theirs| theirs.sequence);
         *stamp = numbered(stamp, theirs.max(Some(stamp.sequence)), now);
         let text = signed(stamp, voice)?;
@@ -264,8 +329,13 @@ fn say(
             Ok(version) => {
                 let text = stamp.text();
                 let Ok(signed) = Stamp::parse(&text) else { continue };
-                let said =
-                    Said { pulse: draft.pulse.clone(), version, sequence: stamp.sequence, time: stamp.time };
+                let said = Said {
+                    pulse: draft.pulse.clone(),
+                    version,
+                    sequence: stamp.sequence,
+                    time: stamp.time,
+                    key: voice.fingerprint(),
+                };
                 told.push((name, said, Seen::of(&signed)));
             }
             Err(error) => unpublished.push(refused(name, &error)),
