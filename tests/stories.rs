@@ -159,6 +159,7 @@ macro_rules! stories {
 stories! {
     adopt
     against
+    against_settings
     checks
     capture
     conflict

@@ -18,7 +18,7 @@ use super::hint::Hints;
 use super::printer::can_ask;
 use crate::desired::selector::{Selector, select};
 use crate::engine::orphans::{self, Orphan};
-use crate::engine::status;
+use crate::engine::status::{self, Statuses};
 use crate::engine::{Gone, Offline, Options, Recover, Stop, Unmanaged, Workspace};
 use crate::host::Trust;
 use crate::host::install::Agents;
@@ -27,6 +27,7 @@ use crate::host::ssh::{Settings, Shared};
 use crate::model::fleet::Deployment;
 use crate::model::{DeploymentName, PackName};
 use crate::source;
+use crate::source::checkout::FleetCommit;
 
 /// Seconds that connections to hosts stay open for the next command.
 const LINGER: u32 = 60;
@@ -100,6 +101,11 @@ impl Context {
         Ok(Arc::new(Workspace::load_merge_base(&self.file, &self.cache, rev)?))
     }
 
+    /// The commit where what is checked out and another one parted.
+    pub fn merge_base(&self, rev: &str) -> Result<Option<FleetCommit>, CliError> {
+        Ok(Workspace::merge_base(&self.file, rev)?)
+    }
+
     /// The same fleet, on the host of one deployment.
     pub fn on_host_of(&self, workspace: Arc<Workspace>, name: &str) -> Result<Arc<Workspace>, CliError> {
         let own = self.one(&workspace, name)?.name.clone();
@@ -116,6 +122,12 @@ impl Context {
         let names = workspace.fleet.deployments.keys().cloned().collect();
         workspace.hear(Arc::new(status::read(&workspace, &names, self.now)?));
         Ok(workspace)
+    }
+
+    /// The same fleet, with hosts as statuses tell of them that were read for another one.
+    pub fn told_by(&self, workspace: &Arc<Workspace>, statuses: Arc<Statuses>) -> Arc<Workspace> {
+        workspace.hear(statuses);
+        Arc::clone(workspace)
     }
 
     /// The deployments that selectors mean; all for none.

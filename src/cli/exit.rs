@@ -74,6 +74,8 @@ pub enum Counts {
 pub fn of_report(report: &Report, counts: Counts) -> Exit {
     let by_outcome = match report.outcome {
         Outcome::InSync if counts >= Counts::Health && report.is_ill() => Exit::Held,
+        // What an apply does is changed, although there is nothing to do now.
+        Outcome::InSync if counts >= Counts::Changes && !report.changes().is_empty() => Exit::Changes,
         Outcome::Planned if counts < Counts::Changes => Exit::Done,
         Outcome::Planned => Exit::Changes,
         Outcome::InSync | Outcome::Applied | Outcome::RolledBack => Exit::Done,

@@ -6,7 +6,8 @@
 //! fleet        name, file, commit, branch, dirty
 //! exit_code    what the command exits with
 //! plan_id      one id over all that an apply would do, for apply --plan-id; or null
-//! against      rev, base, untouched, earlier, gone: what a plan was compared with (its plans have no id then); or null
+//! against      rev, base, untouched, earlier, gone, unread (why all is shown, or null): what a plan was compared with (its
+//!              plans have no id then); or null
 //! deployments  one object each:
 //!   deployment, root, selected, outcome, generation, committed, interrupted, plan (the id)
 //!   packs      pack, installed, wanted, commit, tree, notes (overlay, path, text: of its overlays)
@@ -18,6 +19,8 @@
 //!   holds      pack, path, cause, text, next; of a conflict also conflict (a word), recorded, host, pack_gives
 //!              (kind and content, or null), renamed_to (or null)
 //!   waits      on, because
+//!   changes    what (the key of fleet.toml, or "gate", "wait"), pack, before, after, text: what a plan --against found
+//!              to be said otherwise
 //!   saved      numbers of saved edits
 //!   said       what was run after the switch and what passed, in words
 //!   health     generation, verdict (healthy, watching, taken-back, ill, going-back), since, evidence (pack, check,
@@ -46,6 +49,7 @@ use super::output::Told;
 use super::printer::shown;
 use super::report::words;
 use crate::desired::finding::Finding;
+use crate::engine::against::Change;
 use crate::engine::mask::Mask;
 use crate::engine::report::{cause_word, conflict_word};
 use crate::engine::{Outcome, Report, Survey, Workspace};
@@ -103,6 +107,7 @@ pub fn reports(told: &Told<'_>, hints: &Hints) -> String {
             "untouched": against.untouched,
             "earlier": against.earlier,
             "gone": against.gone,
+            "unread": against.unread,
         })),
         "deployments": deployments,
         "orphans": orphans,
@@ -175,6 +180,7 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         "waits": waits,
         "gate": report.gate,
         "paused": report.paused,
+        "changes": changes(workspace, report),
         "hurried": report.hurried,
         "saved": report.saved,
         "said": report.said,
@@ -190,6 +196,29 @@ fn one(workspace: &Workspace, report: &Report, hints: &Hints) -> Value {
         })),
         "failure": failure,
     })
+}
+
+/// What is said otherwise than in an earlier fleet.
+fn changes(workspace: &Workspace, report: &Report) -> Vec<Value> {
+    let texts = super::report::against::changes(workspace, report);
+    let mask = Mask::new(workspace);
+    let clean = |text: &Option<String>| text.as_ref().map(|text| shown(&mask.words(text)));
+    let all = report.changes().iter().zip(texts).map(|(change, text)| match change {
+        Change::Said(said) => json!({
+            "what": said.what,
+            "pack": said.pack,
+            "before": clean(&said.before),
+            "after": clean(&said.after),
+            "text": text,
+        }),
+        Change::Freed(_) => {
+            json!({ "what": "gate", "pack": null, "before": null, "after": null, "text": text })
+        }
+        Change::FreedOf(wait) => {
+            json!({ "what": "wait", "pack": null, "before": wait.on, "after": null, "text": text })
+        }
+    });
+    all.collect()
 }
 
 /// Paths that only the host's bytes decide.

@@ -52,6 +52,7 @@ mod repository;
 pub mod resolve;
 pub mod rollback;
 pub mod saved;
+pub mod settings;
 mod sketch;
 pub mod status;
 pub mod strict;

@@ -11,6 +11,7 @@ use crate::model::{Content, DeploymentName, PackName, TreePath};
 use crate::plan::gate::{Facts, Reason};
 use crate::plan::{Drift, Judged, Standing};
 
+use super::against::{Change, Compared};
 use super::resolve::Resolved;
 use super::saved::Agreed;
 use super::status::{FromStatus, Unheard};
@@ -232,6 +233,8 @@ pub struct Report {
     pub told: Option<FromStatus>,
     /// Where its edits exist, once [`super::whereabouts::find`] looked.
     pub whereabouts: Option<Whereabouts>,
+    /// What came of comparing it with an earlier fleet, where that was done.
+    pub compared: Option<Compared>,
 }
 
 impl Report {
@@ -258,6 +261,7 @@ impl Report {
             failure: None,
             told: None,
             whereabouts: None,
+            compared: None,
         }
     }
 
@@ -289,6 +293,7 @@ impl Report {
             failure: Some(failure),
             told: None,
             whereabouts: None,
+            compared: None,
         }
     }
 
@@ -296,6 +301,11 @@ impl Report {
     pub fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::InSync | Outcome::Applied | Outcome::RolledBack)
             && !self.health.as_ref().is_some_and(Health::is_open)
+    }
+
+    /// What a change of the fleet repository does to it apart from its files, where that was asked.
+    pub fn changes(&self) -> &[Change] {
+        self.compared.as_ref().map_or(&[], |compared| &compared.changes)
     }
 
     /// Whether it waits for anything.

@@ -137,6 +137,13 @@ impl Workspace {
         Self::read_from(Repository::Commit(directory, snapshot), file, cache)
     }
 
+    /// The commit of which [`Self::load_merge_base`] reads, whatever it has.
+    pub fn merge_base(file: &Utf8Path, rev: &str) -> Result<Option<FleetCommit>, LoadError> {
+        let file = absolute(file)?;
+        let directory = file.parent().unwrap_or(Utf8Path::new("/"));
+        Ok(Snapshot::merge_base(directory, rev)?.commit())
+    }
+
     /// Reads and validates what a commit of a fleet repository has. Paths in it that are relative are meant against
     /// `file`'s directory, which need not exist; `snapshot` begins at that directory.
     pub fn load_snapshot(file: &Utf8Path, cache: &Utf8Path, snapshot: Snapshot) -> Result<Self, LoadError> {

@@ -1,5 +1,7 @@
 //! `plan`: what an apply would do. Writes nothing.
 
+use std::sync::Arc;
+
 use camino::Utf8Path;
 
 use super::lock;
@@ -16,7 +18,8 @@ use crate::cli::report::plan::{Diffs, Ids, OfflineHosts, Show, plan, sum};
 use crate::cli::report::words::count;
 use crate::engine::against::{self, Against};
 use crate::engine::saved::SavedPlan;
-use crate::engine::{Options, Outcome, Recover, Report, Unmanaged, fleet};
+use crate::engine::workspace::LoadError;
+use crate::engine::{Options, Outcome, Recover, Report, Unmanaged, Workspace, fleet};
 use crate::host::Trust;
 use crate::model::ranges::compress;
 
@@ -38,7 +41,7 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
     progress.end();
     let mut reports = reports?;
     let against = match &args.against {
-        Some(rev) => Some(compared(rev, &mut reports, args, context, &options)?),
+        Some(rev) => Some(compared(rev, &workspace, &mut reports, args, context, &options)?),
         None => None,
     };
     let saved = against.is_none().then(|| SavedPlan::of(&workspace, &reports));
@@ -80,7 +83,8 @@ pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Resu
         let sum = sum(&workspace, &reports, &context.hints, &args.selectors);
         match &against {
             Some(against) => {
-                text + "\n" + report::without_next(&sum).as_str() + &report::against::text(against)
+                let sum = report::against::sum(&report::without_next(&sum), against);
+                text + "\n" + &sum + &report::against::text(against)
             }
             None => text + "\n" + &sum,
         }
@@ -109,23 +113,67 @@ fn save(
 /// Leaves in the reports what the change since the merge base with `rev` causes.
 fn compared(
     rev: &str,
+    workspace: &Arc<Workspace>,
     reports: &mut [Report],
     args: &Plan,
     context: &Context,
     options: &Options,
 ) -> Result<Against, CliError> {
-    let before = context.load_merge_base(rev)?;
-    let before = if args.from_status { context.told(before)? } else { before };
-    // A selector may mean nothing there yet.
-    let selected = match context.select(&before, &args.selectors) {
+    let before = match context.load_merge_base(rev) {
+        Ok(before) => before,
+        Err(error) => {
+            let Some(why) = unread(&error) else { return Err(error) };
+            let base = context.merge_base(rev)?;
+            return Ok(Against { rev: rev.to_owned(), base, unread: Some(why), ..Against::default() });
+        }
+    };
+    let before = match args.from_status {
+        true => told(before, workspace, context)?,
+        false => before,
+    };
+    // A selector may mean nothing there yet, or something else: those are compared that are meant here.
+    let mut selected = match context.select(&before, &args.selectors) {
         Err(CliError::Select(_)) => Default::default(),
         selected => selected?,
     };
+    selected.retain(|name| !workspace.fleet.deployments.contains_key(name));
+    let meant = reports.iter().filter(|report| report.selected).map(|report| &report.deployment);
+    selected.extend(meant.filter(|name| before.fleet.deployments.contains_key(*name)).cloned());
     let progress = Progress::begin(context.shows_progress, selected.len());
     let earlier = fleet::survey(&before, &selected, options, progress.told()).map_err(CliError::Runtime);
     progress.end();
-    let against = against::compare(reports, &earlier?);
+    let against = against::compare(reports, &workspace.fleet, &earlier?, &before.fleet);
     Ok(Against { rev: rev.to_owned(), base: before.commit().cloned(), ..against })
+}
+
+/// Hosts are as their statuses tell of them for the earlier fleet, too: as that one finds them, if it can.
+fn told(
+    before: Arc<Workspace>,
+    workspace: &Arc<Workspace>,
+    context: &Context,
+) -> Result<Arc<Workspace>, CliError> {
+    let here = workspace.statuses();
+    if before.fleet.status.is_some() && before.fleet.status == workspace.fleet.status {
+        return context.told(before);
+    }
+    Ok(here.map_or_else(|| Arc::clone(&before), |here| context.told_by(&before, here)))
+}
+
+/// Why there is nothing to compare with, though there is a merge base: what it has is no fleet. `None`: another error.
+fn unread(error: &CliError) -> Option<String> {
+    let CliError::Load(error) = error else { return None };
+    match error {
+        LoadError::Invalid { problems, .. } => {
+            Some(format!("the base does not validate ({})", count(problems.0.len(), "problem")))
+        }
+        LoadError::Snapped { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Some(format!("the base has no {path}"))
+        }
+        LoadError::Lock { .. } => Some("fleet.lock of the base is no lock".to_owned()),
+        LoadError::Snapped { path, .. } => Some(format!("{path} of the base cannot be read")),
+        LoadError::Read { .. } => Some("the base includes a file that cannot be read".to_owned()),
+        LoadError::Snapshot(_) => None,
+    }
 }
 
 /// What lies in the packs' directories and is nobody's.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::against;
 use super::apply;
 use super::bytes;
 use super::care;
@@ -288,6 +289,9 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
     if let Some(failure) = &report.failure {
         out.push_str(&failed(failure, who, hints));
     }
+    for change in against::changes(workspace, report) {
+        out.push_str(&format!("  {}\n", painted(paint::CHANGE, &change)));
+    }
     let Some(survey) = &report.survey else { return out };
     out.push_str(&told::stale(report, hints));
     if let Some(interrupted) = &survey.observation.interrupted {
@@ -322,7 +326,11 @@ fn body_as(workspace: &Workspace, report: &Report, hints: &Hints, show: Show, wh
     }
     out.push_str(&packs(workspace, report, survey, hints, show.length, who));
     if survey.plan.commits && survey.plan.actions.is_empty() && told::undecided(report).is_empty() {
-        out.push_str("  no file changes; only the record does\n");
+        let whole = report.compared.as_ref().and_then(|compared| compared.whole.as_ref());
+        out.push_str(match whole.is_some_and(|whole| !whole.writes.is_empty()) {
+            true => "  of its files nothing changes but what stood before and is not shown\n",
+            false => "  no file changes; only the record does\n",
+        });
     }
     if let Some(will) = care::will(workspace, report) {
         out.push_str(&format!("  {}\n", paint::faint(&will)));
@@ -379,7 +387,11 @@ fn packs(
         if lines.is_empty() && held.is_empty() && !moves && !told {
             continue;
         }
-        out.push_str(&format!("  {:<widest$}  {versions}{}\n", name.as_str(), held_whole(survey, name)));
+        out.push_str(&format!(
+            "  {:<widest$}  {versions}{}\n",
+            name.as_str(),
+            held_whole(report, survey, name)
+        ));
         if is_first_contact(survey, name) {
             out.push_str(&format!("      → {}\n", hints.of_first_contact(&who.name)));
         }
@@ -431,12 +443,15 @@ fn taken_back(survey: &Survey, pack: &PackName) -> String {
 }
 
 /// What it means for the pack that something of it is held.
-fn held_whole(survey: &Survey, pack: &PackName) -> String {
-    let stays = survey.plan.holds.iter().any(|hold| hold.pack.as_ref() == Some(pack));
+fn held_whole(report: &Report, survey: &Survey, pack: &PackName) -> String {
+    let whole = report.compared.as_ref().and_then(|compared| compared.whole.as_ref());
+    let stays = survey.plan.holds.iter().any(|hold| hold.pack.as_ref() == Some(pack))
+        || whole.is_some_and(|whole| whole.held.contains(pack));
     if !stays {
         return String::new();
     }
-    let writes = survey.plan.actions.iter().any(|action| &action.pack == pack);
+    let writes = survey.plan.actions.iter().any(|action| &action.pack == pack)
+        || whole.is_some_and(|whole| whole.writes.contains(pack));
     let text = match (writes, survey.installed(pack)) {
         (true, _) => "   held in part",
         (false, Some(_)) => "   held: it keeps what it has, whole",
