@@ -5,10 +5,14 @@
 //! the path says so ─► every value, or every line
 //! otherwise        ─► each word: is it a secret's name, and is something assigned to it? ─► the value: a quotation, the
 //!                     rest of the line, or the block below
+//!                  ─► `name: API_TOKEN`: is a `value:` beside it, behind or before?       ─► that value
+//!                  ─► commands and their options (`mysql -p…`)                            ─► what the option takes
 //! ```
 //! It prefers too much: where a value ends is not known in every language, so one without quotation marks goes on to the
 //! end of its line. What it names is hidden from reports only; nothing is refused because of it. Lines without a word
 //! are left, for they show nothing. Deliberately absent: parsers.
+
+mod beside;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -20,6 +24,12 @@ use super::secrets::{RulesError, compiled};
 
 /// How far the end of a quotation is looked for.
 const FAR: usize = 64 << 10;
+/// Between a command and one of its options: no other command, and no end of the line but one that goes on.
+const ARGUMENTS: &str = r#"(?:[^\n|;&]|\\\r?\n|,[ \t]*\r?\n|\r?\n[ \t]*-[ \t])*?(?:[\s"'`,\[(]|\r?\n[ \t]*-[ \t]+)"#;
+/// Between an option and what it takes, in a command, a list of a line, or a list of several.
+const GAP: &str = r#"(?:["']?(?:[ \t]*,\s*|[ \t]*\r?\n[ \t]*-[ \t]+|[ \t]+)|=)"#;
+/// What an option takes.
+const ARGUMENT: &str = r#"(\\?"[^"\n]+"?|\\?'[^'\n]+'?|[^\s"'`;|&)\]]+)"#;
 
 /// A text whose secrets are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +49,12 @@ pub(super) struct RawMask {
     pairs: Vec<String>,
     plain: String,
     anywhere: Vec<String>,
+    label: String,
+    given: String,
+    between: String,
+    object: String,
+    held: String,
+    commands: Vec<[String; 2]>,
 }
 
 /// What is hidden, compiled.
@@ -53,6 +69,15 @@ pub(super) struct Mask {
     /// The same, at the beginning of a value.
     plain_first: Regex,
     anywhere: Vec<Regex>,
+    /// What says that a name comes, and the name.
+    label: Regex,
+    /// What says that the value of such a name comes.
+    given: Regex,
+    /// Where another name's part begins.
+    between: Regex,
+    /// An object of which all is secret, and where that stands.
+    object: Regex,
+    held: Regex,
     /// A line that gives a name something: up to what it gives.
     name: Regex,
     /// A word that may be a name.
@@ -74,7 +99,25 @@ impl Mask {
             pairs: raw.pairs,
             plain: regex(&format!("^(?:{})$", raw.plain))?,
             plain_first: regex(&format!(r#"^({})(?:[\s,;)\]}}"'`|{{=>]|$)"#, raw.plain))?,
-            anywhere: raw.anywhere.iter().map(|text| regex(text)).collect::<Result<_, _>>()?,
+            anywhere: raw
+                .anywhere
+                .iter()
+                .cloned()
+                .chain(
+                    raw.commands.iter().map(|[command, option]| {
+                        format!(r"\b(?:{command})\b{ARGUMENTS}(?:{option}){ARGUMENT}")
+                    }),
+                )
+                .map(|text| regex(&text.replace("{gap}", GAP).replace("{argument}", ARGUMENT)))
+                .collect::<Result<_, _>>()?,
+            label: regex(&format!(
+                r#"(?i)([a-z0-9_.-]*(?:{}))(?:["'`\\]*[ \t]*(?:=>|[=:>])[ \t]*["'`\\]*|[ \t]+["'])([a-z_][a-z0-9_.:/ -]*)"#,
+                raw.label
+            ))?,
+            given: regex(&format!("(?i)[a-z0-9_.-]*(?:{})", raw.given))?,
+            between: regex(&raw.between)?,
+            object: regex(&raw.object)?,
+            held: regex(&raw.held)?,
             name: regex(
                 r#"^[ \t]*(?:[-,{(\[][ \t]*)*(?:(?:export|set|const|let|var)[ \t]+)?["'`]?([A-Za-z_][A-Za-z0-9_.-]*)["'`]?[ \t]*(?:=>|:=|[=:])"#,
             )?,
@@ -96,14 +139,20 @@ impl Mask {
             Text::File(path) if self.named.is_match(path.as_bytes()) => self.values(text, &mut found),
             Text::File(_) => {
                 self.tables(text, &mut found);
+                self.objects(what, text, &mut found);
                 self.assigned(what, text, &mut found);
+                self.beside(what, text, &mut found);
             }
-            Text::Words => self.assigned(what, text, &mut found),
+            Text::Words => {
+                self.assigned(what, text, &mut found);
+                self.beside(what, text, &mut found);
+            }
         }
         for regex in &self.anywhere {
-            let hits = regex.captures_iter(text).filter_map(|captures| captures.get(1));
+            let hits =
+                regex.captures_iter(text).filter_map(|captures| captures.iter().skip(1).flatten().next());
             found.extend(
-                hits.filter(|hit| !self.is_plain(hit.as_bytes()) && !is_port(hit.as_bytes()))
+                hits.filter(|hit| !self.is_plain(unquoted(hit.as_bytes())) && !is_port(hit.as_bytes()))
                     .map(|hit| hit.range()),
             );
         }
@@ -175,18 +224,28 @@ impl Mask {
             if what == Text::Words && sign == Sign::Colon && !is_clear(text, word.range()) {
                 continue;
             }
-            if sign == Sign::Tag {
-                let end =
-                    text[after..].iter().position(|byte| *byte == b'<').map_or(after, |end| after + end);
-                found.extend(lines(text, after..end).filter_map(|line| bare(text, line)));
-                at = at.max(end);
-                continue;
-            }
-            let start = text[..word.start()].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let heads = what != Text::Words && self.head.is_match(&text[start..word.start()]);
-            let of = Of { what, key: word.as_bytes(), head: heads.then(|| column(&text[start..])) };
-            at = at.max(self.value(text, after, &of, found));
+            at = at.max(self.behind(what, text, word.range(), (after, sign), found));
         }
+    }
+
+    /// Finds the value behind a name and its sign, and where to go on.
+    fn behind(
+        &self,
+        what: Text<'_>,
+        text: &[u8],
+        word: Range<usize>,
+        (after, sign): (usize, Sign),
+        found: &mut Vec<Range<usize>>,
+    ) -> usize {
+        if sign == Sign::Tag {
+            let end = text[after..].iter().position(|byte| *byte == b'<').map_or(after, |end| after + end);
+            found.extend(lines(text, after..end).filter_map(|line| bare(text, line)));
+            return end;
+        }
+        let start = text[..word.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let heads = what != Text::Words && self.head.is_match(&text[start..word.start]);
+        let of = Of { what, key: &text[word], head: heads.then(|| column(&text[start..])) };
+        self.value(text, after, &of, found)
     }
 
     /// Finds one value, and where to go on.
@@ -268,7 +327,9 @@ impl Mask {
         let after = text[close + 1..rest.end].trim_ascii_start();
         let apart = text[close + 1..rest.end].len() > after.len();
         let ends = after.first().is_none_or(|next| {
-            b",;)]}>#".contains(next) || (apart && (next.is_ascii_alphabetic() || b"-/|&".contains(next)))
+            b",;)]}>#".contains(next)
+                || after.starts_with(b"/>")
+                || (apart && (next.is_ascii_alphabetic() || b"-/|&".contains(next)))
         });
         if !ends {
             found.push(rest.clone());
@@ -383,7 +444,36 @@ fn sign(text: &[u8], name: Range<usize>) -> Option<(usize, Sign)> {
     let dashes = before.iter().rev().take_while(|byte| **byte == b'-').count();
     let begins = before[..before.len() - dashes].last().is_none_or(|byte| !byte.is_ascii_alphanumeric());
     let value = rest.get(at).is_some_and(|byte| !b"\n\r-|&;<>".contains(byte));
-    (option && begins && value && dashes <= 2).then_some((name.end + at, Sign::Option))
+    if option && begins && value && dashes <= 2 {
+        return Some((name.end + at, Sign::Option));
+    }
+    let item = next_item(rest).filter(|_| before.ends_with(b"-") && begins && dashes <= 2)?;
+    Some((name.end + item, Sign::Option))
+}
+
+/// Behind an option that is an item of a list: the item that follows it, which is no option.
+fn next_item(rest: &[u8]) -> Option<usize> {
+    let count = |at: usize, of: &[u8]| rest[at..].iter().take_while(|byte| of.contains(byte)).count();
+    let mut at = count(0, b"\"'");
+    at += count(at, b" \t");
+    let listed = rest.get(at) == Some(&b',');
+    at += usize::from(listed);
+    at += count(at, b" \t\r\n");
+    if !listed {
+        rest[at..].strip_prefix(b"- ")?;
+        at += 2 + count(at + 2, b" \t");
+    }
+    let quotes = count(at, b"\"'");
+    let value = rest.get(at + quotes).is_some_and(|byte| !b"-\r\n".contains(byte));
+    (value && (quotes > 0 || !listed)).then_some(at)
+}
+
+/// Without the quotation marks around it.
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [first @ (b'"' | b'\''), inner @ .., last] if first == last => inner,
+        _ => value,
+    }
 }
 
 /// Whether a name before a colon is plainly one, among words.
