@@ -25,7 +25,8 @@ use super::secrets::{RulesError, compiled};
 /// How far the end of a quotation is looked for.
 const FAR: usize = 64 << 10;
 /// Between a command and one of its options: no other command, and no end of the line but one that goes on.
-const ARGUMENTS: &str = r#"(?:[^\n|;&]|\\\r?\n|,[ \t]*\r?\n|\r?\n[ \t]*-[ \t])*?(?:[\s"'`,\[(]|\r?\n[ \t]*-[ \t]+)"#;
+const ARGUMENTS: &str =
+    r#"(?:[^\n|;&]|\\\r?\n|,[ \t]*\r?\n|\r?\n[ \t]*-[ \t])*?(?:[\s"'`,\[(]|\r?\n[ \t]*-[ \t]+)"#;
 /// Between an option and what it takes, in a command, a list of a line, or a list of several.
 const GAP: &str = r#"(?:["']?(?:[ \t]*,\s*|[ \t]*\r?\n[ \t]*-[ \t]+|[ \t]+)|=)"#;
 /// What an option takes.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 
 /// The reports of one command.
@@ -65,6 +65,11 @@ impl Outputs {
             self.sinks.iter().filter(|sink| sink.file.is_none()).map(|sink| sink.format).collect();
         let apart = |format: &&Format| !matches!(format, Format::Text | Format::Github);
         printed.len() > 1 && printed.iter().any(|format| apart(&format))
+    }
+
+    /// The files that are written, in the order in which they were named.
+    pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.sinks.iter().filter_map(|sink| sink.file.as_deref())
     }
 }
 

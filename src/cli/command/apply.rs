@@ -23,7 +23,7 @@ use crate::engine::{Options, Recover, Report, Workspace, fleet, publish_status};
 use crate::host::Trust;
 
 pub(super) fn run(args: &Apply, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let workspace = output::load(context, &args.outputs, printer)?;
+    let workspace = output::load(context, &args.outputs, None, printer)?;
     if args.locked {
         lock::demand(&workspace, context)?;
     }

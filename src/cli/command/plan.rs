@@ -24,7 +24,7 @@ use crate::host::Trust;
 use crate::model::ranges::compress;
 
 pub(super) fn run(args: &Plan, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
-    let workspace = output::load(context, &args.outputs, printer)?;
+    let workspace = output::load(context, &args.outputs, args.out.as_deref(), printer)?;
     if args.locked {
         lock::demand(&workspace, context)?;
     }

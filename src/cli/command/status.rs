@@ -18,7 +18,7 @@ pub(super) fn run(args: &Status, context: &Context, printer: &mut Printer) -> Re
     if args.watch {
         return watch::run(args, context, printer);
     }
-    let workspace = output::load(context, &args.outputs, printer)?;
+    let workspace = output::load(context, &args.outputs, None, printer)?;
     let workspace = if args.from_status { context.told(workspace)? } else { workspace };
     let selected = context.select(&workspace, &args.selectors)?;
     let progress = Progress::begin(context.shows_progress, selected.len());

@@ -31,7 +31,7 @@ fn case(told: &Told<'_>, report: &Report, hints: &Hints) -> TestCase {
     let show =
         Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown, offline: OfflineHosts::Told };
     let said = plain(&body(told.workspace, report, hints, show));
-    let (word, _) = words::outcome(report.outcome);
+    let (word, _) = words::standing(report);
     let mut status = match report.outcome {
         Outcome::Held | Outcome::Refused | Outcome::TakenBack => {
             TestCaseStatus::non_success(NonSuccessKind::Failure)

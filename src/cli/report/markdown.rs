@@ -1,19 +1,22 @@
 //! A report as Markdown, made for a comment on a pull request: a verdict, a table, then what happens where.
 //!
-//! Deployments that get the very same share a row and a block. What does not fit is left out from the end, whole
-//! blocks at a time, and the report says so. Texts from packs and hosts stand in code only, fenced longer than any
+//! Deployments that get the very same share a row and a block. What does not fit is cut where it is longest (see
+//! `room`), and the report says what, and what shows it. Texts from packs and hosts stand in code only, fenced longer than any
 //! fence in them: they make no heading, no link and no mention.
+
+mod room;
 
 use super::diffs;
 use super::gate;
 use super::plan::{Block, Blocks, Diffs, Ids, OfflineHosts, Show, blocks};
-use super::words::{self, Tally, count};
+use super::words::{self, Tally};
 use super::{bytes, plain};
 use crate::cli::hint::Hints;
 use crate::cli::output::{Kind, Told};
 use crate::cli::report::lines::Length;
 use crate::engine::{Outcome, Report, Workspace};
 use crate::model::ranges::compress;
+use room::Details;
 
 /// What GitHub, Gitea and GitLab take as a comment, in characters: the least of them.
 pub const COMMENT: usize = 65_536;
@@ -38,51 +41,31 @@ pub fn report(told: &Told<'_>, hints: &Hints, most: usize) -> String {
         ));
     }
     let rows = rows(told.workspace, &blocks);
-    let mut pieces: Vec<String> = Vec::new();
     if !rows.is_empty() {
         out.push_str("\n| Deployment | | Packs | Files | In the way |\n| --- | --- | --- | --- | --- |\n");
-        pieces.extend(rows);
     }
-    let table = pieces.len();
-    pieces.extend(blocks.blocks.iter().filter_map(|block| details(told, block)));
-    out + &fitted(&pieces, table, most)
+    let blocks: Vec<Details> = blocks.blocks.iter().filter_map(|block| details(told, block)).collect();
+    let left = most.saturating_sub(out.chars().count());
+    out + &room::fitted(&rows, &blocks, left, |name| shows(told, hints, name))
 }
 
-/// Rows and blocks, as many as fit, and how many do not.
-fn fitted(pieces: &[String], table: usize, most: usize) -> String {
-    /// For the heading above, and for the words below.
-    const MARGIN: usize = 1_000;
-    let mut out = String::new();
-    let mut left = most.saturating_sub(MARGIN);
-    let mut shown = 0;
-    for (at, piece) in pieces.iter().enumerate() {
-        let length = piece.chars().count() + 1;
-        if length > left {
-            break;
-        }
-        if at == table {
-            out.push('\n');
-        }
-        out.push_str(piece);
-        left -= length;
-        shown += 1;
+/// What shows all that is said of a deployment, its diff with it.
+fn shows(told: &Told<'_>, hints: &Hints, name: &str) -> String {
+    let done = told.reports.iter().any(|it| it.deployment.as_str() == name && it.committed.is_some());
+    match told.kind {
+        Kind::Status => return hints.command(&["status", name, "-o", "json"]),
+        // No diff was left out: there is none of what is done.
+        Kind::Apply if done => return "-o json=FILE".to_owned(),
+        Kind::Apply | Kind::Plan => {}
     }
-    let rows = table.saturating_sub(shown);
-    let details = pieces.len() - shown - rows;
-    let mut cut = Vec::new();
-    if rows > 0 {
-        cut.push(format!("{} of {table} of the table", count(rows, "row")));
+    let mut words = vec!["plan", name, "--diff", "-v"];
+    if told.workspace.statuses().is_some() {
+        words.push("--from-status");
     }
-    if details > 0 {
-        cut.push(format!("the details of {}", count(details, "row")));
+    if let Some(against) = told.against {
+        words.extend(["--against", against.rev.as_str()]);
     }
-    if !cut.is_empty() {
-        out.push_str(&format!(
-            "\n**Clipped**: {} did not fit. A report with `-o json=FILE` has all.\n",
-            cut.join(" and ")
-        ));
-    }
-    out
+    hints.command(&words)
 }
 
 /// `2 to change, 1 held, 3 in sync`.
@@ -144,12 +127,7 @@ fn rows(workspace: &Workspace, blocks: &Blocks<'_>) -> Vec<String> {
 
 fn row(workspace: &Workspace, block: &Block<'_>) -> String {
     let report = block.reports[0];
-    let (word, _) = match &report.failure {
-        Some(crate::engine::Failure::Unheard(crate::engine::status::Unheard::Silent)) => {
-            ("unknown", Default::default())
-        }
-        _ => words::outcome(report.outcome),
-    };
+    let (word, _) = words::standing(report);
     let loud = !matches!(report.outcome, Outcome::InSync | Outcome::Planned | Outcome::Applied);
     let word = if loud { format!("**{word}**") } else { word.to_owned() };
     let (mut packs, mut files, mut why) = (String::new(), String::new(), String::new());
@@ -191,7 +169,7 @@ fn row(workspace: &Workspace, block: &Block<'_>) -> String {
 }
 
 /// What happens there, to be unfolded; what needs a person is unfolded already.
-fn details(told: &Told<'_>, block: &Block<'_>) -> Option<String> {
+fn details(told: &Told<'_>, block: &Block<'_>) -> Option<Details> {
     let report = block.reports[0];
     let said = plain(&block.body);
     let diff = told.kind != Kind::Status;
@@ -206,18 +184,14 @@ fn details(told: &Told<'_>, block: &Block<'_>) -> Option<String> {
     if said.trim().is_empty() && diff.is_empty() {
         return None;
     }
-    let open = if needs_a_person(report) { " open" } else { "" };
-    let names = html(&compress(block.names()));
-    let word = words::outcome(report.outcome).0;
-    let mut out = format!("<details{open}><summary><b>{names}</b>: {word}</summary>\n\n");
-    if !said.trim().is_empty() {
-        out.push_str(&fenced("text", &unindented(&said)));
-    }
-    if !diff.is_empty() {
-        out.push_str(&fenced("diff", &diff));
-    }
-    out.push_str("</details>\n");
-    Some(out)
+    Some(Details {
+        names: compress(block.names()),
+        first: report.deployment.to_string(),
+        word: words::standing(report).0,
+        open: needs_a_person(report),
+        said: if said.trim().is_empty() { String::new() } else { unindented(&said) },
+        diff,
+    })
 }
 
 fn needs_a_person(report: &Report) -> bool {
@@ -266,15 +240,5 @@ mod tests {
         assert_eq!(code("a`b|c"), "`` a`b\\|c ``");
         assert_eq!(fenced("diff", "+ ```\n+ @team\n"), "````diff\n+ ```\n+ @team\n````\n");
         assert_eq!(fenced("text", "x"), "```text\nx\n```\n");
-    }
-
-    #[test]
-    fn what_does_not_fit_is_said() {
-        let pieces: Vec<String> = (0..10).map(|_| "x".repeat(999)).collect();
-        assert_eq!(fitted(&pieces, 4, 100_000).len(), 9_991);
-        let cut = fitted(&pieces, 4, 7_000);
-        assert!(cut.len() <= 7_000 && cut.contains("the details of 4 rows did not fit"), "{cut}");
-        let cut = fitted(&pieces, 4, 3_500);
-        assert!(cut.contains("2 rows of 4 of the table and the details of 6 rows"), "{cut}");
     }
 }

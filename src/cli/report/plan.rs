@@ -20,7 +20,6 @@ use crate::cli::hint::Hints;
 use crate::cli::printer::{paint, painted, shown};
 use crate::engine::checks;
 use crate::engine::mask::Mask;
-use crate::engine::status::Unheard;
 use crate::engine::{Failure, Outcome, Report, Survey, Workspace};
 use crate::model::fleet::{Deployment, Mode, State};
 use crate::model::plan::{Conflict, Hold, HoldCause, Purpose};
@@ -147,7 +146,7 @@ pub fn blocks<'a>(workspace: &Workspace, reports: &'a [Report], hints: &Hints, s
 }
 
 /// A deployment like that of a report, without its name and root.
-fn anyone(workspace: &Workspace, report: &Report) -> Option<Deployment> {
+pub(super) fn anyone(workspace: &Workspace, report: &Report) -> Option<Deployment> {
     let deployment = workspace.fleet.deployments.get(&report.deployment)?;
     let name = DeploymentName::new("NAME").ok()?;
     let root = HostPath::new("/ROOT").ok()?;
@@ -241,10 +240,7 @@ fn order(workspace: &Workspace, goes: &[&Report]) -> Vec<String> {
 fn head(workspace: &Workspace, group: &[&Report], ids: Ids) -> String {
     let name = paint::name(&compress(group.iter().map(|report| report.deployment.as_str())));
     let report = group[0];
-    let (word, style) = match &report.failure {
-        Some(Failure::Unheard(Unheard::Silent | Unheard::Unread(_))) => ("unknown", paint::CHANGE),
-        _ => words::outcome(report.outcome),
-    };
+    let (word, style) = words::standing(report);
     let mut parts = Vec::new();
     match report.outcome {
         Outcome::Planned => {}

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::cli::printer::{paint, shown};
 use crate::engine::report::cause_word;
-use crate::engine::{Outcome, Survey, Wait};
+use crate::engine::{Failure, Outcome, Report, Survey, Wait};
 use crate::merge::text::{MAX_BYTES, MAX_LINES};
 use crate::model::plan::{Action, Conflict, Hold, HoldCause, Obstacle, OverlayFault, OverlayStep};
 use crate::model::ranges::compress;
@@ -37,6 +37,14 @@ pub fn outcome(outcome: Outcome) -> (&'static str, Style) {
         Outcome::Refused => ("refused", paint::BAD),
         Outcome::Locked => ("locked", paint::CHANGE),
         Outcome::Failed => ("failed", paint::BAD),
+    }
+}
+
+/// The same of a report: of what is known by its status alone, nobody knows whether it is offline.
+pub fn standing(report: &Report) -> (&'static str, Style) {
+    match (&report.failure, report.outcome) {
+        (Some(Failure::Unheard(_)), Outcome::Offline) => ("unknown", paint::CHANGE),
+        (_, known) => outcome(known),
     }
 }
 
