@@ -94,7 +94,12 @@ fn laid(record: &Record, pack: &PackName) -> Option<Laid> {
 }
 
 fn as_laid(pack: &RecordedPack) -> Laid {
-    Laid { tree: pack.pin.tree, desired: pack.desired, overlays: pack.overlays.iter().cloned().collect() }
+    Laid {
+        tree: pack.pin.tree,
+        desired: pack.desired,
+        overlays: pack.overlays.iter().cloned().collect(),
+        install: pack.install.clone(),
+    }
 }
 
 fn wish(given: Option<&Resolution>) -> Wish {

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::window::{Opening, opening};
 use crate::model::fleet::{Deployment, Mode};
+use crate::model::pack::InstallMap;
 use crate::model::rollout::{Pause, Stage, stage_of};
 use crate::model::{DeploymentName, DesiredDigest, OverlayName, PackName, TreeDigest};
 
@@ -54,6 +55,8 @@ pub struct Laid {
     pub desired: DesiredDigest,
     /// What is laid over it.
     pub overlays: BTreeSet<OverlayName>,
+    /// Where it is installed.
+    pub install: InstallMap,
 }
 
 impl Laid {
@@ -308,15 +311,19 @@ impl Step<'_> {
         }
     }
 
+    fn is_elsewhere(&self) -> bool {
+        self.from.map(|from| &from.install) != self.to.map(|to| &to.install)
+    }
+
     /// Whether a deployment that wants this, and has it in common with the one that would go, tries what it is
     /// rendered to there. Overlays may differ by intent, so that the renderings need not be equal: an overlay in
-    /// common is tried, and so is all that is not an overlay by whoever has none.
+    /// common is tried; so is all that is not an overlay by whoever has none, and where it is installed by everybody.
     fn shares(&self, wants: &Laid) -> bool {
         let own = || [self.from, self.to].into_iter().flatten().flat_map(|laid| &laid.overlays);
         self.to.is_some_and(|to| to.desired == wants.desired)
             || wants.overlays.is_empty()
             || own().any(|overlay| wants.overlays.contains(overlay))
-            || self.change() == Change::Rendering && own().next().is_none()
+            || self.change() == Change::Rendering && (own().next().is_none() || self.is_elsewhere())
     }
 
     /// Whether what a deployment wants of the pack bears on this.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::fleet::{Edits, HostAddress, State};
+use crate::model::pack::Install;
 use crate::model::rollout::Share;
 use crate::model::{HostPath, PackName};
 
@@ -58,6 +59,7 @@ fn over(of: u8, overlays: &[(&str, u8)]) -> Laid {
         tree: tree(of),
         desired: DesiredDigest::from_bytes(*blake3::hash(format!("{of} {overlays:?}").as_bytes()).as_bytes()),
         overlays: overlays.iter().map(|(name, _)| name.parse().unwrap()).collect(),
+        install: InstallMap::default(),
     }
 }
 
@@ -280,9 +282,20 @@ fn an_overlay_that_earlier_stages_have_is_tried_there_first() {
     assert_eq!(waits((quiet(1), 0, quiet(2)), prod(1), prod(2)), []);
     assert_eq!(waits((over(3, &[("quiet", 1)]), 0, over(3, &[("quiet", 2)])), quiet(1), quiet(2)), []);
     // Without any overlay it is the install map: whoever has the tree tries that.
-    let moved = Laid { desired: DesiredDigest::from_bytes([9; 32]), ..laid(1) };
+    let moved_to = || DesiredDigest::from_bytes([9; 32]);
+    let moved = Laid { desired: moved_to(), ..laid(1) };
     assert_eq!(waits((laid(1), 0, moved.clone()), prod(1), prod(2)), d00(Lag::NotYet, None));
     assert_eq!(waits((quiet(1), 0, quiet(2)), laid(1), moved), d00(Lag::NotYet, None));
+    // Where it is installed is tried by everybody who has the tree, whatever overlays are laid over it there.
+    let elsewhere = |laid: Laid| Laid {
+        install: InstallMap(vec![Install { from: None, to: None }]),
+        desired: moved_to(),
+        ..laid
+    };
+    assert_eq!(
+        waits((quiet(1), 0, elsewhere(quiet(1))), prod(1), elsewhere(prod(1))),
+        d00(Lag::NotYet, None)
+    );
     // Another tree: an overlay in common must be as it is now; one that differs by intent need not.
     let next = |version: u8| over(2, &[("quiet", version)]);
     assert_eq!(waits((next(1), 0, next(2)), quiet(1), next(2)), d00(Lag::NotYet, None));
