@@ -484,7 +484,16 @@ fn is_clear(text: &[u8], name: Range<usize>) -> bool {
     let lower = word.to_ascii_lowercase();
     let strong =
         ["password", "passwd", "passphrase", "authorization", "cookie", "api-key", "api_key", "apikey"];
+    // A name that a line begins with, and a value of one word that is no plain one: settings that a command prints.
+    let start = text[..name.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let end = text[name.end..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| name.end + at);
+    let begins = text[start..name.start].iter().all(|byte| b" \t-".contains(byte));
+    let mut values =
+        text[name.end..end].split(|byte| b" \t\r:".contains(byte)).filter(|part| !part.is_empty());
+    let is_odd = |value: &[u8]| value.len() >= 16 || !value.iter().all(u8::is_ascii_lowercase);
+    let alone = begins && values.next().is_some_and(is_odd) && values.next().is_none();
     quoted
+        || alone
         || !word.iter().any(u8::is_ascii_lowercase)
         || strong.iter().any(|ending| lower.ends_with(ending.as_bytes()))
 }

@@ -228,6 +228,8 @@ fn among_words_a_colon_is_none_unless_the_name_is_plainly_one() {
         "{\"token\": \"hunter2\"}",
         "db password: hunter2",
         "client_secret=hunter2",
+        "ready\n  token: hunter2\nkeys: 3",
+        "private_key: hunter2",
     ] {
         assert!(!masked(Text::Words, text).contains("hunter"), "{text}");
     }
