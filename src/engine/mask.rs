@@ -10,18 +10,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::workspace::Workspace;
-use crate::desired::secrets::{Rules, Text, spans};
+use crate::desired::secrets::{Text, spans};
 
 /// One report's masks.
 pub struct Mask<'w> {
-    rules: Option<&'w Rules>,
+    workspace: &'w Workspace,
     known: RefCell<BTreeMap<Vec<u8>, usize>>,
 }
 
 impl<'w> Mask<'w> {
-    /// Nothing is masked yet.
+    /// Nothing is masked yet. The rules are made ready by the first text: that takes longer than a small pass.
     pub fn new(workspace: &'w Workspace) -> Self {
-        Self { rules: workspace.rules(), known: RefCell::default() }
+        Self { workspace, known: RefCell::default() }
     }
 
     /// A text of no file, as it may be shown.
@@ -36,7 +36,7 @@ impl<'w> Mask<'w> {
 
     fn masked(&self, what: Text<'_>, text: &[u8]) -> Vec<u8> {
         // Own rules that do not compile are a defect that a test finds; to show nothing then is safe.
-        let Some(rules) = self.rules else {
+        let Some(rules) = self.workspace.rules() else {
             return b"(not shown: the rules for secrets are damaged)\n".to_vec();
         };
         let mut shown = Vec::with_capacity(text.len());
