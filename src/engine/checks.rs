@@ -80,8 +80,9 @@ fn first_failure(
         };
         let question = question(survey, name, pack);
         if let Checked::Failed { command, why, output } = host.check(&check, &contents)? {
-            // What a command prints may quote the files that it looked at.
-            let output = Mask::new(workspace).words(&output);
+            // What a command prints may quote the files that it looked at; its own words may name a token.
+            let mask = Mask::new(workspace);
+            let (command, why, output) = (mask.words(&command), mask.words(&why), mask.words(&output));
             let seen = Seen { command: command.clone(), why: why.clone(), output: output.clone() };
             workspace.checks.keep(&question, &Some(seen));
             return Ok(Some((name.clone(), HoldCause::Check { command, why, output })));

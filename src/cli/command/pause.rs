@@ -1,5 +1,7 @@
 //! `pause` and `resume`: nothing is changed on some deployments for a while.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::args::{Pause, Resume};
@@ -9,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, shown};
 use crate::cli::publish::publish;
 use crate::cli::report::words;
+use crate::engine::Workspace;
 use crate::engine::pauses::{self, Noted};
 use crate::host::HostError;
 use crate::model::ranges::compress;
@@ -26,18 +29,12 @@ pub(super) fn pause(args: &Pause, context: &Context, printer: &mut Printer) -> R
     let selected = context.select(&workspace, &args.selectors)?;
     let pause = rollout::Pause { reason: args.reason.clone(), until };
     let noted = pauses::set(&workspace, &selected, Some(&pause), context.now);
-    let end = match until {
-        Some(until) => format!("until {}", words::time(until)),
-        None => "until somebody resumes".to_owned(),
-    };
     let stays = |was: Option<&rollout::Pause>| was.is_some_and(|was| was.outlasts(&pause, context.now));
     for (name, was) in noted.iter().filter_map(|(name, was)| Some((name, was.as_ref().ok()?.as_ref()?))) {
         if stays(Some(was)) {
-            let end = was
-                .until
-                .map_or("until somebody resumes".to_owned(), |until| format!("until {}", words::time(until)));
             printer.talk(format!(
-                "{name} is paused {end} already, which is longer and stays: {}; {} ends it",
+                "{name} is paused {} already, which is longer and stays: {}; {} ends it",
+                end(was.until),
                 shown(&was.reason),
                 context.hints.command(&["resume", name.as_str()])
             ));
@@ -46,10 +43,38 @@ pub(super) fn pause(args: &Pause, context: &Context, printer: &mut Printer) -> R
     if let Some(names) = names(&noted, |was| !stays(was)) {
         let mut words = vec!["resume"];
         words.extend(args.selectors.iter().map(String::as_str));
-        printer.talk(format!("paused {end}: {names}; ends with {}", context.hints.command(&words)));
+        printer.talk(format!("paused {}: {names}; ends with {}", end(until), context.hints.command(&words)));
     }
+    longer(&workspace, &selected, &pause, context, printer);
     publish(&workspace, &selected, context, printer);
     Ok(failures(&noted, context, printer))
+}
+
+/// Says whom the fleet file pauses for longer than that.
+fn longer(
+    workspace: &Workspace,
+    selected: &BTreeSet<DeploymentName>,
+    pause: &rollout::Pause,
+    context: &Context,
+    printer: &mut Printer,
+) {
+    for deployment in selected.iter().filter_map(|name| workspace.fleet.deployments.get(name)) {
+        let Some(own) = &deployment.pause else { continue };
+        if own.holds(context.now) && own.outlasts(pause, context.now) {
+            printer.talk(format!(
+                "{} stays paused {} by {}: {}",
+                deployment.name,
+                end(own.until),
+                context.hints.file(),
+                shown(&own.reason)
+            ));
+        }
+    }
+}
+
+/// When a pause ends.
+fn end(until: Option<Timestamp>) -> String {
+    until.map_or("until somebody resumes".to_owned(), |until| format!("until {}", words::time(until)))
 }
 
 pub(super) fn resume(args: &Resume, context: &Context, printer: &mut Printer) -> Result<Exit, CliError> {
