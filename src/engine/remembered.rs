@@ -62,21 +62,37 @@ fn file(workspace: &Workspace) -> Utf8PathBuf {
     workspace.cache.join("deployments").join(format!("{}-{}.json", workspace.fleet.name, &place[..12]))
 }
 
-/// All that is remembered.
+/// All that is remembered; nothing where that cannot be read.
 pub(super) fn all(workspace: &Workspace) -> BTreeMap<DeploymentName, Remembered> {
-    let text = fs::read(file(workspace)).unwrap_or_default();
-    let all: BTreeMap<DeploymentName, Written> = serde_json::from_slice(&text).unwrap_or_default();
+    read(workspace).unwrap_or_else(|error| {
+        tracing::warn!(%error, "where deployments were cannot be read: one that is orphaned, or gone, may go unreported");
+        BTreeMap::new()
+    })
+}
+
+/// Nothing where there is no memory, or a damaged one: that is begun anew. One that is only not readable is kept.
+fn read(workspace: &Workspace) -> io::Result<BTreeMap<DeploymentName, Remembered>> {
+    let text = match fs::read(file(workspace)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        text => text?,
+    };
+    let all: BTreeMap<DeploymentName, Written> = serde_json::from_slice(&text).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the memory of where deployments were is damaged, and begun anew");
+        BTreeMap::new()
+    });
     let whole = |written| match written {
         Written::Whole(whole) => whole,
         Written::Root(root) => Remembered { root, host: String::new(), generation: 0 },
     };
-    all.into_iter().map(|(name, written)| (name, whole(written))).collect()
+    Ok(all.into_iter().map(|(name, written)| (name, whole(written))).collect())
 }
 
 /// Remembers where records were seen. Writes only if that is news.
 pub fn remember(workspace: &Workspace, reports: &[Report]) -> Result<(), MemoryError> {
     let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = all(workspace);
+    let path = file(workspace);
+    let failed = |source| MemoryError { path: path.clone(), source };
+    let before = read(workspace).map_err(failed)?;
     let mut now = before.clone();
     for report in reports.iter().filter(|report| report.told.is_none()) {
         let Some(deployment) = workspace.fleet.deployments.get(&report.deployment) else { continue };
@@ -103,13 +119,12 @@ pub fn remember(workspace: &Workspace, reports: &[Report]) -> Result<(), MemoryE
     if now == before {
         return Ok(());
     }
-    let path = file(workspace);
     let text = serde_json::to_vec_pretty(&now).expect("names and paths serialise");
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let written = fs::create_dir_all(path.parent().unwrap_or(&path))
         .and_then(|()| fs::write(&temporary, text))
         .and_then(|()| fs::rename(&temporary, &path));
-    written.map_err(|source| MemoryError { path, source })
+    written.map_err(failed)
 }
 
 /// Says of a report that the deployment's root is gone, if it is, and holds it where nobody would read that.
