@@ -192,6 +192,7 @@ stories! {
     pull_order
     problems
     renames
+    retry_many
     revert
     saved_plans
     saved_terms

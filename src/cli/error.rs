@@ -149,7 +149,7 @@ pub enum CliError {
 /// A refused request speaks for itself.
 fn named(deployment: &DeploymentName, failure: &Failure) -> String {
     match failure {
-        Failure::Request(text) => text.clone(),
+        Failure::Request(text) | Failure::Already(text) => text.clone(),
         _ => format!("{deployment}: {failure}"),
     }
 }

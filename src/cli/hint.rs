@@ -199,7 +199,7 @@ impl Hints {
             Failure::Rewound { .. } => {
                 return Some("if history was rewritten on purpose, run once with --allow-rewind".to_owned());
             }
-            Failure::Ill(_) | Failure::Request(_) => return None,
+            Failure::Ill(_) | Failure::Request(_) | Failure::Already(_) => return None,
             Failure::Interrupted => return Some(apply),
         };
         Some(match error {

@@ -146,13 +146,13 @@ pub fn retry(
     let mut survey = survey_one(workspace, deployment, options, events)?;
     let mut next = match survey.observation.record.clone() {
         Some(record) => record,
-        None => return Err(Failure::Request(format!("nothing was ever rejected on {}", deployment.name))),
+        None => return Err(Failure::Already(format!("nothing was ever rejected on {}", deployment.name))),
     };
     let before = next.rejected.len();
     next.rejected.retain(|name, _| pack.is_some_and(|pack| pack != name));
     if next.rejected.len() == before {
         let what = pack.map_or("nothing".to_owned(), |pack| format!("no state of pack {pack}"));
-        return Err(Failure::Request(format!("{what} is rejected on {}", deployment.name)));
+        return Err(Failure::Already(format!("{what} is rejected on {}", deployment.name)));
     }
     survey.plan = record_only(&survey, Purpose::Retry, next);
     commit(workspace, deployment, survey, NOTHING, options)

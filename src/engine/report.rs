@@ -150,6 +150,9 @@ pub enum Failure {
     /// A request that makes no sense here.
     #[error("{0}")]
     Request(String),
+    /// What was asked for is so already.
+    #[error("{0}")]
+    Already(String),
     /// The fleet commit in force does not come after the one that the host took last; nothing was changed.
     #[error(
         "fleet commit {} is not ahead of {}, which this host took before: nothing was changed",

@@ -35,7 +35,7 @@ pub(super) fn run(args: &Retry, context: &Context, printer: &mut Printer) -> Res
                 return Err(CliError::failure(&deployment.name)(failure));
             }
             Err(failure) => {
-                failed |= !matches!(failure, Failure::Request(_));
+                failed |= !matches!(failure, Failure::Already(_));
                 let all = [failure.to_string()].into_iter().chain(causes(&failure));
                 printer.talk(format!("{name}: {}", shown(&all.collect::<Vec<_>>().join(": "))));
             }
