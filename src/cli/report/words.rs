@@ -87,20 +87,24 @@ pub fn hold(cause: &HoldCause) -> String {
             let verb = if limit == "max_delete" { "delete" } else { "change" };
             format!("it would {verb} {files} of {of} files, and {limit} allows {percent}%")
         }
-        HoldCause::Gone { generation } => gone(*generation),
+        HoldCause::Gone { generation } => {
+            format!("{}; nothing is installed before somebody asks for it", was_there(*generation))
+        }
     }
 }
 
-/// What is known of a root that is gone.
+/// What an apply does where a root is gone.
 pub fn gone(generation: u64) -> String {
-    let when = match generation {
+    let was_there = was_there(generation);
+    format!("{was_there}; everything is installed anew, local edits that lived only there are gone")
+}
+
+fn was_there(generation: u64) -> String {
+    match generation {
         // An earlier version took no note of it.
-        0 => "it was there before".to_owned(),
-        generation => format!("it was there at generation {generation}"),
-    };
-    format!(
-        "the root is gone: {when}; everything is installed anew, local edits that lived only there are gone"
-    )
+        0 => "the root is gone: it was there before".to_owned(),
+        generation => format!("the root is gone: it was there at generation {generation}"),
+    }
 }
 
 /// One fault in a line, several below each other.
