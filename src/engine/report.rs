@@ -321,6 +321,11 @@ impl Report {
         !self.selected && self.recovered.is_some()
     }
 
+    /// Whether a report of the pass speaks of it: it was asked for, or touched all the same.
+    pub fn is_told(&self) -> bool {
+        self.selected || self.was_touched_unasked()
+    }
+
     /// Whether what is there was found ill when it was last looked at, and stands.
     pub fn is_ill(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.verdict == Verdict::Ill)

@@ -15,8 +15,7 @@ use crate::plan::gate::Reason;
 
 /// One line per selected deployment, and one for each that was touched without being asked for.
 pub fn apply(workspace: &Workspace, reports: &[Report], hints: &Hints) -> String {
-    let told = |report: &&Report| report.selected || report.was_touched_unasked();
-    let selected: Vec<&Report> = reports.iter().filter(told).collect();
+    let selected: Vec<&Report> = reports.iter().filter(|report| report.is_told()).collect();
     let rows: Vec<(&Report, String)> =
         selected.iter().map(|report| (*report, what(workspace, report, hints))).collect();
     let mut groups: Vec<(Vec<&str>, &Report, &String)> = Vec::new();

@@ -49,7 +49,7 @@ const SHOWN: usize = 10;
 pub fn report(told: &Told<'_>, hints: &Hints) -> String {
     let places = Places::new(told.workspace.texts());
     let mut notes: Vec<Note<'_>> = Vec::new();
-    for report in told.reports.iter().filter(|report| report.selected) {
+    for report in told.reports.iter().filter(|report| report.is_told()) {
         for note in of_report(told.workspace, report, hints, &places) {
             add(&mut notes, note, |known, note| known.place == note.place);
         }

@@ -20,7 +20,7 @@ use crate::engine::{Outcome, Report};
 pub fn report(told: &Told<'_>, hints: &Hints) -> Result<String, CliError> {
     let mut junit = Junit::new(format!("packfleet {}", told.kind.word()));
     let mut suite = TestSuite::new(format!("fleet {}", told.workspace.fleet.name));
-    for report in told.reports.iter().filter(|report| report.selected) {
+    for report in told.reports.iter().filter(|report| report.is_told()) {
         suite.add_test_case(case(told, report, hints));
     }
     junit.add_test_suite(suite);

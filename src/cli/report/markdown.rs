@@ -27,7 +27,8 @@ pub const SUMMARY: usize = 1_000_000;
 pub fn report(told: &Told<'_>, hints: &Hints, most: usize) -> String {
     let show =
         Show { length: Length::Whole, diffs: Diffs::Hidden, ids: Ids::Shown, offline: OfflineHosts::Told };
-    let blocks = blocks(told.workspace, told.reports, hints, show);
+    let reports = told.reports.iter().filter(|report| report.is_told());
+    let blocks = blocks(told.workspace, reports, hints, show);
     let mut out = format!("<!-- packfleet {} {} -->\n", told.kind.word(), told.workspace.fleet.name);
     out.push_str(&format!("### packfleet {}: {}\n\n", told.kind.word(), verdict(told)));
     out.push_str(&origin(told));
@@ -70,7 +71,7 @@ fn shows(told: &Told<'_>, hints: &Hints, name: &str) -> String {
 
 /// `2 to change, 1 held, 3 in sync`.
 fn verdict(told: &Told<'_>) -> String {
-    let selected = || told.reports.iter().filter(|report| report.selected);
+    let selected = || told.reports.iter().filter(|report| report.is_told());
     let words = [
         (Outcome::Failed, "failed"),
         (Outcome::TakenBack, "found unhealthy and taken back"),

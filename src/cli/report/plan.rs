@@ -68,7 +68,8 @@ pub enum Diffs {
 
 /// The whole plan.
 pub fn plan(workspace: &Workspace, reports: &[Report], hints: &Hints, show: Show) -> String {
-    let Blocks { blocks, in_sync } = blocks(workspace, reports, hints, show);
+    let selected = reports.iter().filter(|report| report.selected);
+    let Blocks { blocks, in_sync } = blocks(workspace, selected, hints, show);
     let mut out = header(workspace, reports);
     for block in &blocks {
         out.push('\n');
@@ -116,10 +117,15 @@ impl<'a> Block<'a> {
 }
 
 /// Draws together what is alike.
-pub fn blocks<'a>(workspace: &Workspace, reports: &'a [Report], hints: &Hints, show: Show) -> Blocks<'a> {
+pub fn blocks<'a>(
+    workspace: &Workspace,
+    reports: impl Iterator<Item = &'a Report>,
+    hints: &Hints,
+    show: Show,
+) -> Blocks<'a> {
     let mut all = Blocks { blocks: Vec::new(), in_sync: Vec::new() };
     let told = |report: &&Report| show.offline == OfflineHosts::Told || report.outcome != Outcome::Offline;
-    let selected: Vec<&Report> = reports.iter().filter(|report| report.selected).filter(told).collect();
+    let selected: Vec<&Report> = reports.filter(told).collect();
     for report in &selected {
         // Alike are those that differ in name and root only.
         let body = match anyone(workspace, report).filter(|_| selected.len() > 1) {
