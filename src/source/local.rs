@@ -5,7 +5,8 @@
 //! objects beside its own ones: what is large goes through one file at a time. Every object is verified where it is
 //! read, and again where it is taken in.
 //!
-//! Deliberately absent: origins that themselves borrow objects from others; those go libgit2's way.
+//! Deliberately absent: origins that themselves borrow objects from others, or have a part of their history only; those
+//! go libgit2's way.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -20,7 +21,8 @@ const LARGE: i64 = 1 << 20;
 pub(super) fn objects(origin: &Utf8Path) -> Option<Utf8PathBuf> {
     let repository = Repository::open(origin).ok()?;
     let objects = Utf8PathBuf::from_path_buf(repository.commondir().join("objects")).ok()?;
-    (!objects.join("info/alternates").exists()).then_some(objects)
+    let has_all = !repository.is_shallow() && !objects.join("info/alternates").exists();
+    has_all.then_some(objects)
 }
 
 /// Brings in all that these ids lead to and no ref of the mirror does.

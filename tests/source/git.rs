@@ -605,3 +605,18 @@ fn what_comes_from_a_path_is_whole() {
     source.refresh().unwrap();
     assert_eq!(source.tree(Some(&third), &[None], &rules()).unwrap().entries.len(), 2);
 }
+
+/// A clone of the last commits alone has no parents of the first of them, and says so.
+#[test]
+fn an_origin_with_a_part_of_its_history_is_fetched() {
+    let world = World::new();
+    let origin = &world.origin;
+    let second = world.second();
+    origin.set("heads/main", second.as_str());
+    fs::write(origin.dir.join("shallow"), format!("{second}\n")).unwrap();
+    let (directory, file) = world.first.as_str().split_at(2);
+    fs::remove_file(origin.dir.join("objects").join(directory).join(file)).unwrap();
+    let source = world.run();
+    source.refresh().unwrap();
+    assert_eq!(source.tree(Some(&second), &[None], &rules()).unwrap().entries.len(), 1);
+}
