@@ -27,8 +27,6 @@ use crate::model::{Kind, TreePath};
 const MANY: usize = 256;
 /// So many are filled before more are noted, so that notes do not grow with the plan.
 pub(super) const MOST: usize = 8192;
-/// What one thread fills in one go.
-const UNIT: usize = 16;
 
 /// One entry that is to be staged.
 pub(super) struct Filling<'a> {
@@ -74,28 +72,19 @@ pub(super) fn fill_all(
     fillings: &[Filling<'_>],
     unsynced: &mut Unsynced,
 ) -> Result<(), HostError> {
-    let units: Vec<&[Filling<'_>]> = fillings.chunks(UNIT).collect();
-    let threads = if fillings.len() < MANY { 1 } else { threads(units.len()) };
+    let threads = if fillings.len() < MANY { 1 } else { threads(fillings.len()) };
     let failed = AtomicBool::new(false);
-    let filled = in_turn(threads, &units, Stager::default, |stager, unit| {
-        let mut files = Vec::new();
-        for filling in *unit {
-            if failed.load(Ordering::Relaxed) {
-                break;
-            }
-            match stager.fill(stage, blobs, filling) {
-                Ok(file) if fillings.len() <= SYNC_EACH => files.extend(file),
-                Ok(_) => {}
-                Err(error) => {
-                    failed.store(true, Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
+    // One at a time each: bytes that arrive over a wire before those that a thread waits for are held in memory.
+    let filled = in_turn(threads, fillings, Stager::default, |stager, filling| {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(None);
         }
-        Ok(files)
+        let file = stager.fill(stage, blobs, filling);
+        failed.fetch_or(file.is_err(), Ordering::Relaxed);
+        file.map(|file| file.filter(|_| fillings.len() <= SYNC_EACH))
     });
-    for files in filled {
-        files?.into_iter().for_each(|file| unsynced.add(file));
+    for file in filled {
+        file?.into_iter().for_each(|file| unsynced.add(file));
     }
     if fillings.len() > SYNC_EACH {
         unsynced.add_many();
