@@ -7,7 +7,8 @@
 //! A pure state machine. It knows only while a watch stands that stood before the look began, and that has heard of
 //! everything since: when it begins, fails or loses track, the next look goes everywhere. What happened during a look is
 //! counted to the time after it. Law: what is not as recorded is in the scope of the next look, or in what the watch has
-//! still to tell.
+//! still to tell, or was written where no watch hears it (through a hard link elsewhere, by another host of a network
+//! file system): that waits for the next pass, which looks at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 

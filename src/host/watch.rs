@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use notify::event::{AccessKind, AccessMode};
 use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,8 @@ pub struct RootWatch {
     heard: Arc<Heard>,
     record: Option<Packed<'static>>,
     armed: BTreeSet<String>,
+    /// Whether there is a directory that may not be watched: what is heard is not all that happens.
+    blind: bool,
     /// Nobody was told yet that the watch began.
     fresh: bool,
 }
@@ -89,8 +92,8 @@ impl RootWatch {
             Config::default().with_follow_symlinks(false),
         )
         .map_err(|error| refused(at.as_str(), error))?;
-        let mut watch =
-            Self { at: at.clone(), real, watcher, heard, record: None, armed: BTreeSet::new(), fresh: true };
+        let (at, armed) = (at.clone(), BTreeSet::new());
+        let mut watch = Self { at, real, watcher, heard, record: None, armed, blind: false, fresh: true };
         watch.arm()?;
         Ok(watch)
     }
@@ -121,6 +124,7 @@ impl RootWatch {
             let _gone = self.watcher.unwatch(&self.real.join(gone));
         }
         let mut armed = BTreeSet::new();
+        self.blind = false;
         for directory in wanted {
             if self.armed.contains(&directory) || self.watch(&directory)? {
                 armed.insert(directory);
@@ -135,8 +139,13 @@ impl RootWatch {
         let mut full = self.real.clone();
         for component in directory.split('/').filter(|component| !component.is_empty()) {
             full.push(component);
-            if !fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_dir()) {
-                return Ok(false);
+            match fs::symlink_metadata(&full) {
+                Ok(meta) if meta.is_dir() => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.blind = true;
+                    return Ok(false);
+                }
+                _ => return Ok(false),
             }
         }
         match self.watcher.watch(&full, RecursiveMode::NonRecursive) {
@@ -145,6 +154,7 @@ impl RootWatch {
             Err(notify::Error { kind: notify::ErrorKind::Io(error), .. })
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
             {
+                self.blind |= error.kind() == io::ErrorKind::PermissionDenied;
                 Ok(false)
             }
             Err(error) => Err(refused(&full.to_string_lossy(), error)),
@@ -200,7 +210,7 @@ impl RootWatch {
         Ok(match touched.len() {
             _ if everything => Stir::Everything,
             0 => Stir::Quiet,
-            some if some > MOST_NAMED => Stir::Everything,
+            some if some > MOST_NAMED || self.blind => Stir::Everything,
             _ => Stir::Touched(touched),
         })
     }
@@ -223,6 +233,12 @@ impl Stirs for RootWatch {
     }
 }
 
+/// Whether nothing was written. What is written through a mapping is told by the end of it alone: a file that was open
+/// for writing is closed.
+fn is_read(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
 impl Heard {
     /// Takes note, on the watcher's own thread.
     fn take(&self, root: &Path, notice: notify::Result<notify::Event>) {
@@ -230,7 +246,7 @@ impl Heard {
         match notice {
             Err(_) => notices.lost = true,
             Ok(event) if event.need_rescan() => notices.lost = true,
-            Ok(event) if matches!(event.kind, EventKind::Access(_)) => return,
+            Ok(event) if is_read(event.kind) => return,
             Ok(event) => {
                 for path in event.paths {
                     let Ok(path) = path.strip_prefix(root) else { continue };

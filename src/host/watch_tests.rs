@@ -75,6 +75,9 @@ fn what_is_recorded_is_heard_and_nothing_else() {
     assert_eq!(watch.wait(SOON).unwrap(), touched(&["a/b/one"]));
     fs::remove_file(stand.path("a/two")).unwrap();
     assert_eq!(watch.wait(SOON).unwrap(), touched(&["a/two"]));
+    // Written through a mapping: nothing is heard of that but the end of it.
+    drop(fs::File::options().write(true).open(stand.path("a/b/one")).unwrap());
+    assert_eq!(watch.wait(SOON).unwrap(), touched(&["a/b/one"]));
     // As editors save.
     stand.write("a/.two.swp", "new");
     fs::rename(stand.path("a/.two.swp"), stand.path("a/two")).unwrap();
@@ -140,4 +143,19 @@ fn a_root_without_a_record_is_watched_for_one() {
     while watch.wait(Duration::from_millis(200)).unwrap() != Stir::Quiet {}
     stand.write("a/one", "edited");
     assert_eq!(watch.wait(SOON).unwrap(), touched(&["a/one"]));
+}
+
+/// Of a directory that may be passed and not read, nothing is heard: then nobody relies on what is.
+#[test]
+fn where_a_directory_may_not_be_watched_anything_may_have_changed() {
+    use std::os::unix::fs::PermissionsExt;
+    let stand = Stand::with(&["closed/one", "open/two"]);
+    fs::set_permissions(stand.path("closed"), fs::Permissions::from_mode(0o311)).unwrap();
+    if fs::read_dir(stand.path("closed")).is_ok() {
+        return eprintln!("SKIPPED: this user may read every directory");
+    }
+    let mut watch = stand.watch();
+    stand.write("open/two", "edited");
+    assert_eq!(watch.wait(SOON).unwrap(), Stir::Everything);
+    fs::set_permissions(stand.path("closed"), fs::Permissions::from_mode(0o755)).unwrap();
 }
