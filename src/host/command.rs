@@ -120,11 +120,10 @@ pub fn run(run: &Run<'_>) -> io::Result<Ran> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let output = File::from(memfd_create("output", flags)?);
     let at = run.at.readable()?;
-    let mut among = running();
-    if among.over {
-        drop(among);
+    if running().over {
         stay();
     }
+    // A program that lies on a file system which does not answer may take for ever: nobody else waits for that.
     let mut child = Command::new(program)
         .args(arguments)
         .envs(run.environment.iter().map(|(name, value)| (name, value)))
@@ -134,6 +133,12 @@ pub fn run(run: &Run<'_>) -> io::Result<Ran> {
         .stderr(output.try_clone()?)
         .process_group(0)
         .spawn()?;
+    let mut among = running();
+    if among.over {
+        drop(among);
+        kill(child.id());
+        stay();
+    }
     among.groups.insert(child.id());
     drop(among);
     let ended = wait(&mut child, &output, run.limit);
