@@ -144,7 +144,8 @@ fn secret_value(text: &str, start: usize) -> Option<Range<usize>> {
     let rest = rest[key..].trim_start_matches([' ', '\t']);
     let value = rest.strip_prefix('=')?.trim_start_matches([' ', '\t']);
     let from = text.len() - value.len();
-    if value.starts_with('{') {
+    // A table, or what is masked with a number that tells it from others.
+    if value.starts_with('{') || value.starts_with("[secret ") {
         return None;
     }
     for quote in ["\"\"\"", "'''"] {
