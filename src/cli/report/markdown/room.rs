@@ -125,7 +125,7 @@ pub(super) fn fitted(
     if !cut.is_empty() {
         let name = first.map_or("NAME", |block| block.first.as_str());
         out.push_str(&format!(
-            "\n**Clipped**: {} did not fit. `{}` shows it whole.\n",
+            "\n**Clipped**: {} did not fit. `{}` shows all of that one.\n",
             cut.join("; "),
             shows(name)
         ));
