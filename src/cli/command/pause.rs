@@ -42,7 +42,11 @@ pub(super) fn pause(args: &Pause, context: &Context, printer: &mut Printer) -> R
     }
     if let Some(names) = names(&noted, |was| !stays(was)) {
         let mut words = vec!["resume"];
-        words.extend(args.selectors.iter().map(String::as_str));
+        // What stays paused for longer is not ended by the way.
+        match noted.iter().any(|(_, was)| was.as_ref().is_ok_and(|was| stays(was.as_ref()))) {
+            true => words.extend(told(&noted, |was| !stays(was))),
+            false => words.extend(args.selectors.iter().map(String::as_str)),
+        }
         printer.talk(format!("paused {}: {names}; ends with {}", end(until), context.hints.command(&words)));
     }
     longer(&workspace, &selected, &pause, context, printer);
@@ -103,9 +107,14 @@ pub(super) fn resume(args: &Resume, context: &Context, printer: &mut Printer) ->
 }
 
 /// Names of those that were told, by the pause that they had before.
-fn names(noted: &Noted, meant: impl Fn(Option<&rollout::Pause>) -> bool) -> Option<String> {
+fn told(noted: &Noted, meant: impl Fn(Option<&rollout::Pause>) -> bool) -> Vec<&str> {
     let told = noted.iter().filter_map(|(name, noted)| Some((name, noted.as_ref().ok()?.as_ref())));
-    let names: Vec<&str> = told.filter(|(_, was)| meant(*was)).map(|(name, _)| name.as_str()).collect();
+    told.filter(|(_, was)| meant(*was)).map(|(name, _)| name.as_str()).collect()
+}
+
+/// The same in words, if there are any.
+fn names(noted: &Noted, meant: impl Fn(Option<&rollout::Pause>) -> bool) -> Option<String> {
+    let names = told(noted, meant);
     (!names.is_empty()).then(|| compress(names))
 }
 
