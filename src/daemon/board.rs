@@ -106,7 +106,10 @@ impl Board {
     pub fn complain(&mut self, problems: Vec<Problem>) {
         if self.view.problems != problems {
             let view = Arc::make_mut(&mut self.view);
-            view.totals.fleet_errors += u64::from(problems.iter().any(Problem::is_of_fleet));
+            let of_fleet =
+                |all: &[Problem]| all.iter().filter(|it| it.is_of_fleet()).cloned().collect::<Vec<_>>();
+            let news = of_fleet(&problems);
+            view.totals.fleet_errors += u64::from(!news.is_empty() && news != of_fleet(&view.problems));
             view.problems = problems;
             view.revision += 1;
         }
