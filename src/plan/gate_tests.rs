@@ -357,7 +357,9 @@ proptest! {
                     pin = to;
                     for (at, (runs, since)) in well.iter().enumerate() {
                         let (runs, since) = (*runs, *since);
-                        let mut facts = facts(Some(runs), since, pin);
+                        // Another wish makes nobody well.
+                        let state = world.facts[&name(at)].state;
+                        let mut facts = Facts { state, ..facts(Some(runs), since, pin) };
                         if failed.contains(&(at, pin)) {
                             facts.packs.values_mut().for_each(|pack| {
                                 (pack.failed, pack.next) = (true, pack.runs.clone());
